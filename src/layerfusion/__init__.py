@@ -1,0 +1,1 @@
+"""LayerFusion: a foreground (RGBA), a background and a blended picture, denoised together."""
