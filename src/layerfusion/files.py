@@ -25,7 +25,9 @@ def atomic_write(path: str | os.PathLike[str], overwrite: bool = True) -> Iterat
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
     except OSError as error:
-        raise LayerFusionError(f"{target.parent} cannot be written to ({error.strerror}); choose another folder.") from None
+        raise LayerFusionError(
+            f"{target.parent} cannot be written to ({error.strerror}); choose another folder."
+        ) from None
     os.close(handle)
     temporary = Path(name)
     try:

@@ -1,0 +1,61 @@
+# Everything a person types. A fresh machine needs Python (3.10 or later), pip and make; nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROMPTS ?= "a red fox" "a snowy forest"
+SEED ?= 7
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format world-preview mini-report bench bench-sdxl apt dist clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+# The stamps make a second call instant; a changed pyproject.toml or constraints.txt installs again.
+# torch goes first and alone, so that nothing else can choose another version of it.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed  ## set up, then generate a triplet with the embedded model into outputs/demo
+	$(BIN)/layerfusion generate $(PROMPTS) --seed $(SEED) --out outputs/demo
+	@echo "The pictures are in outputs/demo: foreground.png, background.png, blended.png, composite.png"
+
+test: $(VENV)/.installed-dev  ## set up, then run every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+world-preview: $(VENV)/.installed-dev  ## a sheet of pictures from the embedded model's world
+	$(BIN)/python -m recipes.mini.preview --out outputs/world
+
+mini-report: $(VENV)/.installed-dev  ## measure the embedded model
+	$(BIN)/python -m recipes.mini.report --out outputs/mini-report
+
+bench: $(VENV)/.installed-dev  ## time the embedded model and the pieces of the method on this machine
+	$(BIN)/python -m benchmarks.memory
+
+bench-sdxl: $(VENV)/.installed-dev  ## SDXL's full size with random weights: needs 24 GB of memory, or a CUDA GPU
+	$(BIN)/python -m benchmarks.sdxl
+
+apt:  ## optional Debian packages that give some tests a second opinion
+	apt-get update -qq && xargs -a tests/apt-packages.txt apt-get install -y -qq --no-install-recommends
+
+dist: $(VENV)/.installed-dev  ## build the wheel and the source archive into dist/
+	$(BIN)/python -m pip install --quiet build && $(BIN)/python -m build
+
+clean:  ## remove the environment, the archives and the caches
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

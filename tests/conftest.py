@@ -1,0 +1,37 @@
+"""What all tests share: the tiny SDXL, and the rules for what is skipped."""
+
+import os
+
+# Before anything imports a hub library: no test may reach for the network by accident.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import hypothesis
+import pytest
+import torch
+
+# Deadlines would fail on a busy machine; the same examples everywhere make a failure repeatable.
+hypothesis.settings.register_profile("layerfusion", deadline=None, max_examples=40, derandomize=True)
+hypothesis.settings.load_profile("layerfusion")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--hub", action="store_true", help="run the tests that need the model hub")
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--hub"):
+        os.environ["HF_HUB_OFFLINE"] = "0"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    skips = {
+        "gpu": (torch.cuda.is_available(), "needs a CUDA GPU"),
+        "hub": (config.getoption("--hub"), "needs the model hub (pytest --hub)"),
+        "slow": (config.getoption("--slow"), "takes minutes (pytest --slow)"),
+    }
+    for item in items:
+        for marker, (available, reason) in skips.items():
+            if marker in item.keywords and not available:
+                item.add_marker(pytest.mark.skip(reason=reason))
