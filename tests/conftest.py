@@ -1,6 +1,7 @@
 """What all tests share: the tiny SDXL, and the rules for what is skipped."""
 
 import os
+from typing import TYPE_CHECKING, Any
 
 # Before anything imports a hub library: no test may reach for the network by accident.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -9,6 +10,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import hypothesis
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from layerfusion.foreground import ForegroundOffsets
+    from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
 # Deadlines would fail on a busy machine; the same examples everywhere make a failure repeatable.
 hypothesis.settings.register_profile("layerfusion", deadline=None, max_examples=40, derandomize=True)
@@ -35,3 +40,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, (available, reason) in skips.items():
             if marker in item.keywords and not available:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """The tiny SDXL's components, shared: a test that changes one builds its own with `tests.tiny.tiny_components`."""
+    from tests.tiny import tiny_components
+
+    return tiny_components()
+
+
+@pytest.fixture(scope="session")
+def tiny_offsets(tiny: dict[str, Any]) -> "ForegroundOffsets":
+    """Random foreground offsets for the shared tiny UNet."""
+    from tests.tiny import tiny_foreground
+
+    return tiny_foreground(tiny["unet"])
+
+
+@pytest.fixture(scope="session")
+def tiny_decoder() -> "TransparentDecoder":
+    from tests.tiny import tiny_transparent_decoder
+
+    return tiny_transparent_decoder()
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder() -> "TransparentEncoder":
+    from tests.tiny import tiny_transparent_encoder
+
+    return tiny_transparent_encoder()

@@ -1,0 +1,13 @@
+"""The foreground offsets that turn a base UNet ε into ε_FG: every published form in, one form inside."""
+
+from layerfusion.foreground.forms import published_form
+from layerfusion.foreground.load import load_foreground, offsets_from_state_dict
+from layerfusion.foreground.offsets import ForegroundOffsets, attention_projections
+
+__all__ = [
+    "ForegroundOffsets",
+    "attention_projections",
+    "load_foreground",
+    "offsets_from_state_dict",
+    "published_form",
+]

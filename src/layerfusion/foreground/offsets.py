@@ -1,0 +1,188 @@
+"""Offsets on the attention projections of a UNet, low-rank where they are low-rank, as a component of a pipeline."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.attention_processor import Attention
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from layerfusion.errors import LayerFusionError
+
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+class Offset(nn.Module):
+    """ΔW of one projection: `up.weight @ down.weight` at a rank, or `dense.weight` (rank 0).
+
+    Calling it returns ΔW x, the offset of the projection's output: (..., in_features) -> (..., out_features).
+    A new one is zero. `fused` is W + ΔW where `ForegroundOffsets.fuse` has put it; it moves with the module but is never saved.
+    """
+
+    fused: Tensor | None
+
+    def __init__(self, in_features: int, out_features: int, rank: int) -> None:
+        super().__init__()
+        if rank:
+            self.down = nn.Linear(in_features, rank, bias=False)
+            self.up = nn.Linear(rank, out_features, bias=False)
+            nn.init.zeros_(self.up.weight)
+        else:
+            self.dense = nn.Linear(in_features, out_features, bias=False)
+            nn.init.zeros_(self.dense.weight)
+        self.low_rank = rank > 0
+        self.register_buffer("fused", None, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(self.down(x)) if self.low_rank else self.dense(x)
+
+    def delta(self) -> Tensor:
+        """ΔW: (out_features, in_features), float32 on the offset's device."""
+        if self.low_rank:
+            return self.up.weight.detach().float() @ self.down.weight.detach().float()
+        return self.dense.weight.detach().float()
+
+
+class ForegroundOffsets(ModelMixin, ConfigMixin):
+    """What ε_FG has beyond the base UNet ε: an offset for each of its attention projections.
+
+    It is saved and loaded as any model of diffusers. The keys of its state dict are the UNet's module paths followed by
+    `.down.weight` and `.up.weight`, or `.dense.weight`.
+
+    Call it (without arguments) to get the offsets by path. Offloading moves a component to the device when it is called, so
+    call it once before the passes of a step, and keep it out of `model_cpu_offload_seq`: the next component of that chain
+    would send it away again at each of its own calls.
+
+    Args:
+        projections: module path in the UNet, such as `down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q` (the
+            output projection is `….to_out.0`), to [in_features, out_features, rank]; rank 0 stores ΔW dense. A projection
+            that is not named has no offset.
+    """
+
+    @register_to_config
+    def __init__(self, projections: dict[str, list[int]]) -> None:
+        super().__init__()
+        self._offsets: dict[str, Offset] = {}
+        for path, (in_features, out_features, rank) in projections.items():
+            offset = Offset(in_features, out_features, rank)
+            *parents, last = path.split(".")
+            parent: nn.Module = self
+            for name in parents:
+                if name not in parent._modules:
+                    parent.add_module(name, nn.Module())
+                parent = cast(nn.Module, parent._modules[name])
+            parent.add_module(last, offset)
+            self._offsets[path] = offset
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Sequence[Tensor]]) -> "ForegroundOffsets":
+        """Wrap weights without copying them.
+
+        Args:
+            tensors: module path -> (down (rank, in_features), up (out_features, rank)), or (ΔW (out_features, in_features),).
+        """
+        projections, state = {}, {}
+        for path, weights in tensors.items():
+            if len(weights) == 2:
+                down, up = weights
+                projections[path] = [down.shape[1], up.shape[0], down.shape[0]]
+                state |= {f"{path}.down.weight": down, f"{path}.up.weight": up}
+            else:
+                (dense,) = weights
+                projections[path] = [dense.shape[1], dense.shape[0], 0]
+                state[f"{path}.dense.weight"] = dense
+        with torch.device("meta"):
+            offsets = cls(projections)
+        offsets.load_state_dict(state, assign=True)
+        return offsets.eval().requires_grad_(False)
+
+    def forward(self) -> dict[str, Offset]:
+        """Module path -> the module whose call returns the offset of that projection's output."""
+        return self._offsets
+
+    def delta(self, path: str) -> Tensor:
+        """ΔW of one projection: (out_features, in_features), float32; zeros belong to a path without an offset."""
+        return self._offsets[path].delta()
+
+    def project(self, path: str, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
+        """A projection of a batch whose first rows belong to ε_FG and whose other rows belong to ε.
+
+        Args:
+            path: the projection's module path in the UNet.
+            linear: the UNet's module of that path; it may carry a user's LoRA, which then acts on all rows.
+            x: (rows, tokens, in_features), of the UNet's type and device.
+            n_foreground: how many of the first rows get the offset, 0 to rows.
+
+        Returns:
+            (rows, tokens, out_features): W x + b, with ΔW x added to the first `n_foreground` rows.
+        """
+        offset = self._offsets.get(path)
+        if offset is None or n_foreground == 0:
+            return linear(x)
+        # Only a plain Linear may be bypassed: a LoRA layer or a quantised one computes more than W x + b.
+        if offset.fused is not None and type(linear) is nn.Linear:
+            foreground = nn.functional.linear(x[:n_foreground], offset.fused, linear.bias)
+            return foreground if n_foreground == len(x) else torch.cat([foreground, linear(x[n_foreground:])])
+        projected = linear(x)
+        projected[:n_foreground] += offset(x[:n_foreground])
+        return projected
+
+    @torch.no_grad()
+    def fuse(self, unet: UNet2DConditionModel) -> None:
+        """Keep W + ΔW beside each ΔW, so that the foreground's rows cost one matrix product instead of three.
+
+        It takes the memory of the UNet's attention projections once more (2 GB for SDXL in half precision) and gives the same
+        pictures to rounding. Fuse again after changing the UNet's own weights. Projections with an unfused LoRA go on without.
+
+        Raises:
+            LayerFusionError: the UNet's weights are not in memory (sequential or group offload).
+        """
+        for path, linear in attention_projections(unet).items():
+            offset = self._offsets.get(path)
+            if offset is None:
+                continue
+            weight = linear.weight
+            if weight.is_meta:
+                raise LayerFusionError(
+                    "Foreground weights cannot be fused while the UNet is offloaded; fuse before offloading."
+                )
+            ours = next(offset.parameters())
+            offset.fused = (weight.float() + offset.delta().to(weight.device)).to(ours.device, weight.dtype)
+
+    def unfuse(self) -> None:
+        """Drop what `fuse` made."""
+        for offset in self._offsets.values():
+            offset.fused = None
+
+    @torch.no_grad()
+    def merge_into(self, unet: UNet2DConditionModel) -> None:
+        """Add the offsets to the UNet's own weights, in place: the UNet becomes ε_FG for every row.
+
+        Raises:
+            LayerFusionError: the offsets were made for another UNet.
+        """
+        linears = attention_projections(unet)
+        unknown = [path for path in self._offsets if path not in linears]
+        if unknown:
+            raise LayerFusionError(f"This UNet has no projection {unknown[0]}; take foreground weights made for it.")
+        for path, offset in self._offsets.items():
+            weight = linears[path].weight
+            weight.copy_(weight.float() + offset.delta().to(weight.device))
+
+    def enable_group_offload(self, *args: Any, offload_type: str = "leaf_level", **kwargs: Any) -> None:
+        """As in diffusers, always by leaves: a block of offsets is never called as a whole, so nothing would bring it in."""
+        super().enable_group_offload(*args, offload_type="leaf_level", **kwargs)
+
+
+def attention_projections(unet: UNet2DConditionModel) -> dict[str, nn.Linear]:
+    """Module path -> the base projection (under a LoRA, if there is one), of every attention in the UNet's order."""
+    linears = {}
+    for name, module in unet.named_modules():
+        if isinstance(module, Attention):
+            for projection in PROJECTIONS:
+                linear = module.get_submodule(projection)
+                linears[f"{name}.{projection}"] = cast(nn.Linear, getattr(linear, "base_layer", linear))
+    return linears
