@@ -1,1 +1,31 @@
 """LayerFusion: a foreground (RGBA), a background and a blended picture, denoised together."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Layer", "LayerFusionConfig", "LayerFusionError", "LayerFusionOutput", "LayerFusionPipeline", "LayerStack"]
+
+if TYPE_CHECKING:
+    from layerfusion.errors import LayerFusionError
+    from layerfusion.layers import Layer, LayerStack
+    from layerfusion.method import LayerFusionConfig
+    from layerfusion.output import LayerFusionOutput
+    from layerfusion.pipeline import LayerFusionPipeline
+
+_HOMES = {
+    "Layer": "layers",
+    "LayerFusionConfig": "method",
+    "LayerFusionError": "errors",
+    "LayerFusionOutput": "output",
+    "LayerFusionPipeline": "pipeline",
+    "LayerStack": "layers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: the commands on layers start without torch and diffusers.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'layerfusion' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"layerfusion.{_HOMES[name]}"), name)

@@ -1,0 +1,23 @@
+"""The paper's method, and nothing but it."""
+
+from layerfusion.method.attention import (
+    AttentionMaps,
+    JointAttention,
+    UNetPass,
+    resolve_structure_layer,
+    self_attention_layers,
+)
+from layerfusion.method.config import LayerFusionConfig
+from layerfusion.method.streams import BACKGROUND, BLENDED, StreamLayout
+
+__all__ = [
+    "BACKGROUND",
+    "BLENDED",
+    "AttentionMaps",
+    "JointAttention",
+    "LayerFusionConfig",
+    "StreamLayout",
+    "UNetPass",
+    "resolve_structure_layer",
+    "self_attention_layers",
+]

@@ -1,0 +1,275 @@
+"""Attention blending (Algorithm 3): one UNet, every stream in one batch.
+
+`JointAttention` puts its processors on a UNet for the time of a `with` block and leaves it as it was found. Within the
+block, `run` calls the UNet and tells the processors what the call is. Each processor projects the foregrounds' rows
+through the foreground offsets, lets the blended and the background stream attend to each other, and blends the
+attention outputs after the output projection, the only place where the two models' outputs live in one space.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+from torch import Tensor, nn
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.method.blending import blend_into_blended, blend_into_foreground, hard_mask, soft_mask
+from layerfusion.method.config import LayerFusionConfig
+from layerfusion.method.priors import content_confidence, resize_to_tokens, structure_prior, token_grid
+from layerfusion.method.streams import BLENDED, StreamLayout
+
+
+class Offsets(Protocol):
+    """What ε_FG adds to ε: `layerfusion.foreground.ForegroundOffsets`."""
+
+    def project(self, path: str, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
+        """linear(x), with the offset of that projection added to the first `n_foreground` rows."""
+
+
+@dataclass
+class AttentionMaps:
+    """The priors and masks of one attention at one step, for figures. Each (F, B, rows, columns), float32, on the CPU."""
+
+    layer: str
+    structure: Tensor
+    content: Tensor
+    soft: Tensor
+    hard: Tensor
+
+
+@dataclass
+class UNetPass:
+    """What the processors must know of one call of the UNet.
+
+    Attributes:
+        layout: The order of the batch's rows.
+        size: (height, width) of the latent.
+        eos: (F·B,) place of the first end-of-text token of each foreground prompt.
+        blend: Whether Eq. 1 acts in this call.
+        structure: s' as (F·B, h, w); None where the mask is made of cross-attention alone.
+        take_structure: Whether s' is taken at the structure layer. A pass of foregrounds alone (the prior pass) ends
+            there.
+        maps: Collects the priors and masks of every attention; None collects nothing.
+    """
+
+    layout: StreamLayout
+    size: tuple[int, int]
+    eos: Tensor
+    blend: bool = False
+    structure: Tensor | None = None
+    take_structure: bool = False
+    maps: list[AttentionMaps] | None = None
+
+
+class StructureReady(Exception):
+    """Ends the prior pass at the structure layer: nothing after it is needed."""
+
+
+@dataclass
+class JointAttention:
+    """The attention of all streams of one run.
+
+    Attributes:
+        unet: ε. Only its attention processors are exchanged, for the time of `installed`.
+        offsets: ε_FG − ε.
+        config: The switches.
+        structure_layer, structure_sign: As `config` and the model decide them; see `resolve_structure_layer`.
+        structure: s' of the last pass that took it, (F·B, h, w).
+    """
+
+    unet: UNet2DConditionModel
+    offsets: Offsets
+    config: LayerFusionConfig
+    structure_layer: str
+    structure_sign: int
+    structure: Tensor | None = None
+    current: UNetPass = field(init=False)
+    # Inputs of the transformer block being computed: hidden states before any norm, and the prompt embeddings.
+    block_inputs: tuple[Tensor, Tensor] = field(init=False)
+
+    @contextmanager
+    def installed(self) -> Iterator["JointAttention"]:
+        """Put the processors on the UNet, and take them off again, also after an exception."""
+        found = dict(self.unet.attn_processors)
+        hooks = []
+        processors: dict[str, Callable[..., Any]] = {}
+        for path, block in transformer_blocks(self.unet):
+            hooks.append(block.register_forward_pre_hook(self._note_block_inputs, with_kwargs=True))
+            for name in ("attn1", "attn2"):
+                processors[f"{path}.{name}.processor"] = StreamProcessor(self, path, block, name)
+        try:
+            self.unet.set_attn_processor(processors)
+            yield self
+        finally:
+            for hook in hooks:
+                hook.remove()
+            self.unet.set_attn_processor(found)
+
+    def _note_block_inputs(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden_states = args[0] if args else kwargs["hidden_states"]
+        self.block_inputs = (hidden_states, kwargs["encoder_hidden_states"])
+
+    def run(self, unet_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> Tensor | None:
+        """Call the UNet on the rows of `unet_pass.layout`: the predicted noise, or None where the prior pass ended."""
+        self.current = unet_pass
+        try:
+            return self.unet(sample, timestep, return_dict=False, **conditions)[0]
+        except StructureReady:
+            return None
+
+    def blends_in(self, path: str) -> bool:
+        """Whether Eq. 1 acts in this transformer block, in the current pass."""
+        return self.current.blend and any(fnmatchcase(path, pattern) for pattern in self.config.layers)
+
+    def take_structure(self, query: Tensor, key: Tensor, scale: float) -> None:
+        """Keep s' of the conditional foregrounds from the structure layer's queries and keys."""
+        rows = self.current.layout.conditional_foregrounds
+        prior = structure_prior(rows(query), rows(key), scale, self.structure_sign)
+        self.structure = prior.unflatten(1, token_grid(self.current.size, prior.shape[1]))
+        if not self.current.layout.plain:
+            raise StructureReady
+
+    def masks(self, content: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+        """mask_soft and mask_hard of one attention from its content confidence (F·B, M): each (F, B, M), float32."""
+        structure = self.current.structure
+        if structure is None:
+            s = torch.ones_like(content)
+        else:
+            s = resize_to_tokens(structure, self.current.size, content.shape[1])
+        c = torch.ones_like(content) if self.config.mask == "self" else content
+        soft = soft_mask(s, c)
+        hard = hard_mask(soft, self.config.boundary)
+        per_foreground = (len(self.current.layout.foregrounds), self.current.layout.batch)
+        if self.current.maps is not None:
+            grid = token_grid(self.current.size, content.shape[1])
+            shaped = (x.detach().cpu().unflatten(1, grid).unflatten(0, per_foreground) for x in (s, c, soft, hard))
+            self.current.maps.append(AttentionMaps(layer, *shaped))
+        return soft.unflatten(0, per_foreground), hard.unflatten(0, per_foreground)
+
+    def blend(self, attention: Tensor, soft: Tensor, hard: Tensor) -> None:
+        """Eq. 1 and 2 on the attention outputs (S·G·B, M, channels), in place.
+
+        Several foregrounds are laid into the blended stream from the farthest to the nearest; each is updated with the
+        blended attention as it stands when that foreground has just been laid, before a nearer one hides it.
+        """
+        layout = self.current.layout
+        blended = layout.stream(attention, BLENDED)
+        for index, name in enumerate(layout.foregrounds):
+            a_foreground = layout.stream(attention, name)
+            # (B, M) → (1, B, M, 1): both guidance halves are blended with the conditional half's masks.
+            mask_soft, mask_hard = (mask[index, None, :, :, None].to(attention.dtype) for mask in (soft, hard))
+            blended.copy_(blend_into_blended(a_foreground, blended, mask_soft))
+            if self.config.update_foreground:
+                a_foreground.copy_(blend_into_foreground(blended, a_foreground, mask_hard))
+
+
+@dataclass
+class StreamProcessor:
+    """The attention processor of one attention of one transformer block.
+
+    Args:
+        joint: The run it belongs to.
+        path: The transformer block's path in the UNet.
+        block: The transformer block.
+        name: "attn1" (self-attention) or "attn2" (cross-attention).
+    """
+
+    joint: JointAttention
+    path: str
+    block: BasicTransformerBlock
+    name: str
+
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor:
+        """(S·G·B, M, channels) → the same shape: the attention of every stream, blended."""
+        joint, layout = self.joint, self.joint.current.layout
+        layer = f"{self.path}.{self.name}"
+        is_self_attention = encoder_hidden_states is None
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query = self._heads("to_q", attn, hidden_states, layout.foreground_rows)
+        key = self._heads("to_k", attn, context, layout.foreground_rows)
+        if layer == joint.structure_layer and joint.current.take_structure:
+            joint.take_structure(query, key, attn.scale)
+        value = self._heads("to_v", attn, context, layout.foreground_rows)
+
+        share = is_self_attention and bool(layout.plain) and joint.config.share_attention
+        attended = self._attend(query, key, value, attn.scale, share)
+        attention = self._project("to_out.0", attn.to_out[0], attended, layout.foreground_rows)
+        attention = attn.to_out[1](attention)
+
+        if joint.blends_in(self.path):
+            if is_self_attention:
+                content = self._content_before_cross_attention()
+            else:
+                rows = layout.conditional_foregrounds
+                content = content_confidence(rows(query), rows(key), joint.current.eos, attn.scale)
+            joint.blend(attention, *joint.masks(content, layer))
+        return attention
+
+    def _project(self, name: str, linear: nn.Module, x: Tensor, n_foreground: int, attn: str | None = None) -> Tensor:
+        return self.joint.offsets.project(f"{self.path}.{attn or self.name}.{name}", linear, x, n_foreground)
+
+    def _heads(self, name: str, attn: nn.Module, x: Tensor, n_foreground: int, of: str | None = None) -> Tensor:
+        """Project (rows, M, channels) and split the heads: (rows, heads, M, dim)."""
+        projected = self._project(name, getattr(attn, name), x, n_foreground, of)
+        return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, share: bool) -> Tensor:
+        """Attention of every row to itself; with `share`, the two plain streams attend as one sequence of 2M tokens."""
+        layout = self.joint.current.layout
+        if share:
+            n = layout.foreground_rows
+            pair = (layout.pair(x) for x in (query, key, value))
+            plain = layout.unpair(F.scaled_dot_product_attention(*pair, scale=scale))
+            foreground = F.scaled_dot_product_attention(query[:n], key[:n], value[:n], scale=scale)
+            attended = torch.cat([foreground, plain])
+        else:
+            attended = F.scaled_dot_product_attention(query, key, value, scale=scale)
+        return attended.transpose(1, 2).flatten(2)
+
+    def _content_before_cross_attention(self) -> Tensor:
+        """c at a self-attention: the block's cross-attention on its input states (Algorithm 3, first line)."""
+        layout, cross = self.joint.current.layout, self.block.attn2
+        hidden_states, prompt_embeds = (layout.conditional_foregrounds(x) for x in self.joint.block_inputs)
+        rows = hidden_states.shape[0]
+        query = self._heads("to_q", cross, self.block.norm2(hidden_states), rows, of="attn2")
+        key = self._heads("to_k", cross, prompt_embeds, rows, of="attn2")
+        return content_confidence(query, key, self.joint.current.eos, cross.scale)
+
+
+def transformer_blocks(unet: nn.Module) -> list[tuple[str, BasicTransformerBlock]]:
+    """The UNet's transformer blocks with their paths, in the order in which they are computed."""
+    found = [(path, module) for path, module in unet.named_modules() if isinstance(module, BasicTransformerBlock)]
+    # A UNet registers up_blocks before mid_block, but computes down, mid, up.
+    order = ("down_blocks", "mid_block", "up_blocks")
+    return sorted(found, key=lambda item: order.index(item[0].split(".")[0]))
+
+
+def self_attention_layers(unet: nn.Module) -> list[str]:
+    """The paths of all self-attentions, in the order in which they are computed."""
+    return [f"{path}.attn1" for path, _ in transformer_blocks(unet)]
+
+
+def resolve_structure_layer(unet: nn.Module, name: str | None) -> str:
+    """The self-attention that gives the structure prior: `name`, or the last one (the paper's choice) where None.
+
+    Raises:
+        LayerFusionError: the UNet has no such layer.
+    """
+    layers = self_attention_layers(unet)
+    if name is None:
+        return layers[-1]
+    if name not in layers:
+        raise LayerFusionError(f"the UNet has no self-attention {name!r}; choose one of {layers[0]} … {layers[-1]}.")
+    return name

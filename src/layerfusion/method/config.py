@@ -1,0 +1,78 @@
+"""Every switch of the method, in one frozen object with the paper's values as defaults."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from layerfusion.errors import LayerFusionError
+
+Mask = Literal["combined", "self", "cross"]
+StructureSource = Literal["prior_pass", "previous_step"]
+
+
+@dataclass(frozen=True)
+class LayerFusionConfig:
+    """How the streams influence each other. The defaults are the paper's.
+
+    Attributes:
+        mask: What the masks are made of: "combined" (s'·c), "self" (s' alone, c ≡ 1) or "cross" (c alone, s' ≡ 1);
+            the ablation of Fig. 8c.
+        boundary: d, the soft decision boundary coefficient of mask_hard, > 0 (Fig. 8d; 10 in the paper).
+        structure_layer: The self-attention whose map gives the structure prior, by its path in the UNet
+            ("up_blocks.1.attentions.2.transformer_blocks.1.attn1"). None takes the choice saved with the model, and
+            where the model has none the last self-attention, as in the paper (Fig. 9 varies it).
+        structure_sign: 1 for the paper's s' = 1 − minmax(s), −1 for s' = minmax(s). None takes the model's own.
+        structure_from: "prior_pass" runs the foreground model once before each joint pass (Fig. 2a);
+            "previous_step" takes the map from the joint pass of the step before, which is cheaper.
+        blend: Blends a_FG into a_Blended (Eq. 1). Off, the foreground and the blended stream never meet.
+        update_foreground: Writes the blended attention back into the foreground's (Eq. 2). Acts only with `blend`.
+        share_attention: Self-attention of the blended and the background stream over both their tokens.
+        share_noise: One draw of noise for all streams of a triplet; off, one draw for each.
+        steps: The part of the run in which blending acts, as fractions of the steps: start ≤ i/n < end.
+        layers: Glob patterns of the transformer blocks in which blending acts ("up_blocks.*"); "*" takes all.
+    """
+
+    mask: Mask = "combined"
+    boundary: float = 10.0
+    structure_layer: str | None = None
+    structure_sign: int | None = None
+    structure_from: StructureSource = "prior_pass"
+    blend: bool = True
+    update_foreground: bool = True
+    share_attention: bool = True
+    share_noise: bool = True
+    steps: tuple[float, float] = (0.0, 1.0)
+    layers: tuple[str, ...] = ("*",)
+
+    def __post_init__(self) -> None:
+        # JSON has no tuples: a configuration read from a file arrives with lists.
+        object.__setattr__(self, "steps", tuple(self.steps))
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if self.mask not in get_args(Mask):
+            raise LayerFusionError(f"mask is {self.mask!r}; choose one of {', '.join(get_args(Mask))}.")
+        if self.structure_from not in get_args(StructureSource):
+            options = ", ".join(get_args(StructureSource))
+            raise LayerFusionError(f"structure_from is {self.structure_from!r}; choose one of {options}.")
+        if not 0 < self.boundary < float("inf"):
+            raise LayerFusionError(f"boundary is {self.boundary}; give a number above 0 (the paper uses 10).")
+        if self.structure_sign not in (None, 1, -1):
+            raise LayerFusionError(f"structure_sign is {self.structure_sign}; give 1 (the paper's) or -1.")
+        if len(self.steps) != 2 or not 0 <= self.steps[0] <= self.steps[1] <= 1:
+            raise LayerFusionError(f"steps is {self.steps}; give two fractions, 0 <= start <= end <= 1.")
+        if not self.layers:
+            raise LayerFusionError('layers is empty; give glob patterns, or turn blending off with "blend".')
+
+    def blends_at(self, step: int, num_steps: int) -> bool:
+        """Whether Eq. 1 acts at this step (counted from 0) of `num_steps`."""
+        return self.blend and self.steps[0] <= step / num_steps < self.steps[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them; `from_dict` gives the same configuration back."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "LayerFusionConfig":
+        """The configuration `to_dict` wrote. Unknown keys raise a LayerFusionError."""
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise LayerFusionError(f"the configuration has no setting {', '.join(map(repr, unknown))}; remove it.")
+        return cls(**values)

@@ -1,0 +1,104 @@
+"""The generative priors: structure from self-attention, content confidence from cross-attention (Sec. 3.2).
+
+All arithmetic is in float32, whatever the model's dtype. M is the number of tokens of a picture.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# The attention probabilities are worked through in blocks of query rows of at most this many values (16 MiB in float32).
+BLOCK_VALUES = 4 * 1024 * 1024
+
+
+def minmax(values: Tensor) -> Tensor:
+    """Scale each row of (…, M) to [0, 1]. A flat row (max = min) gives zeros."""
+    values = values.float()
+    low, high = values.aminmax(dim=-1, keepdim=True)
+    return torch.where(high > low, (values - low) / (high - low), torch.zeros_like(values))
+
+
+def sparsity(query: Tensor, key: Tensor, scale: float | None = None) -> Tensor:
+    """s_i = 1 / Σ_j m_ij², m the self-attention probabilities averaged over heads (Algorithm 1).
+
+    The (heads, M, M) probabilities are never held: query rows are worked through in blocks.
+
+    Args:
+        query, key: (B, heads, M, dim), after the projections, any floating dtype.
+        scale: Factor on the logits; 1/√dim where None.
+
+    Returns:
+        (B, M) in float32, each value in [1, M]: over how many tokens token i spreads.
+    """
+    batch, heads, tokens, dim = query.shape
+    scale = dim**-0.5 if scale is None else scale
+    rows = max(1, BLOCK_VALUES // (heads * tokens))
+    result = torch.empty(batch, tokens, dtype=torch.float32, device=query.device)
+    for image in range(batch):
+        transposed = key[image].float().transpose(-1, -2)
+        for start in range(0, tokens, rows):
+            block = query[image, :, start : start + rows].float() * scale
+            mean = torch.softmax(block @ transposed, dim=-1).mean(dim=0)
+            result[image, start : start + rows] = mean.square().sum(dim=-1).reciprocal()
+    return result
+
+
+def structure_prior(query: Tensor, key: Tensor, scale: float | None = None, sign: int = 1) -> Tensor:
+    """s' = 1 − minmax(s), the structure prior (Algorithm 1); with sign −1, s' = minmax(s).
+
+    Written as minmax(∓s), which is the same and gives zeros for a flat map.
+
+    Args:
+        query, key, scale: As `sparsity` takes them.
+        sign: 1 (the paper's: foreground tokens attend widely) or −1.
+
+    Returns:
+        (B, M) in float32, in [0, 1] for each picture.
+    """
+    return minmax(-sign * sparsity(query, key, scale))
+
+
+def content_confidence(query: Tensor, key: Tensor, eos: Tensor, scale: float | None = None) -> Tensor:
+    """c = mean over heads of n[:, :, EOS], n the cross-attention probabilities (Algorithm 2).
+
+    Only the column of the end-of-text token is formed: n[EOS] = exp(logit[EOS] − logsumexp(logits)).
+
+    Args:
+        query: (B, heads, M, dim).
+        key: (B, heads, T, dim), of the conditional foreground prompt.
+        eos: (B,) integers, the place of the first end-of-text token of each prompt.
+        scale: Factor on the logits; 1/√dim where None.
+
+    Returns:
+        (B, M) in float32, in (0, 1).
+    """
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    logits = (query.float() * scale) @ key.float().transpose(-1, -2)
+    column = logits.gather(-1, eos.view(-1, 1, 1, 1).expand(*logits.shape[:-1], 1)).squeeze(-1)
+    return (column - logits.logsumexp(dim=-1)).exp().mean(dim=1)
+
+
+def resize_to_tokens(prior: Tensor, size: tuple[int, int], tokens: int) -> Tensor:
+    """Resize a prior bilinearly to a block's token grid.
+
+    Args:
+        prior: (B, h, w), in float32.
+        size: (height, width) of the latent. The grid has its shape, halved k times so that height·width/4ᵏ = `tokens`.
+        tokens: M of the block.
+
+    Returns:
+        (B, tokens).
+    """
+    grid = token_grid(size, tokens)
+    if prior.shape[-2:] != grid:
+        prior = F.interpolate(prior[:, None], size=grid, mode="bilinear", align_corners=False)[:, 0]
+    return prior.flatten(1)
+
+
+def token_grid(size: tuple[int, int], tokens: int) -> tuple[int, int]:
+    """(rows, columns) of the block with that many tokens, for a latent of `size` (height, width)."""
+    height, width = size
+    while height * width > tokens:
+        # Every downsampling of the UNet is a convolution of stride 2 and padding 1: it rounds up.
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return height, width
