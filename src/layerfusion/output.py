@@ -41,7 +41,7 @@ class StepMaps:
 
 @dataclass
 class LayerFusionOutput(BaseOutput):
-    """B triplets, as `output_type` asks: PIL pictures, arrays (B, H, W, C) or tensors (B, C, H, W) in [0, 1], or latents.
+    """B triplets, as `output_type` asks: PIL pictures, arrays (B, H, W, C) or tensors (B, C, H, W) in [0, 1], latents.
 
     Attributes:
         foreground: RGBA, straight alpha.

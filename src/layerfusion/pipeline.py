@@ -1,19 +1,17 @@
 """LayerFusionPipeline: check inputs → encode prompts → prepare latents → denoise → decode."""
 
-import copy
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.loaders import StableDiffusionXLLoraLoaderMixin, TextualInversionLoaderMixin
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
-from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import rescale_noise_cfg, retrieve_timesteps
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import retrieve_timesteps
 from diffusers.schedulers import SchedulerMixin
-from diffusers.utils.torch_utils import randn_tensor
-from torch import Generator, Tensor
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from layerfusion.decoding import decode_picture, decode_transparency
@@ -25,12 +23,10 @@ from layerfusion.method import (
     JointAttention,
     LayerFusionConfig,
     StreamLayout,
-    UNetPass,
     resolve_structure_layer,
 )
 from layerfusion.output import LayerFusionOutput, StepMaps
 from layerfusion.prompts import (
-    Conditions,
     Encoded,
     Prompt,
     as_list,
@@ -39,6 +35,7 @@ from layerfusion.prompts import (
     repeat_to,
     stack_conditions,
 )
+from layerfusion.sampling import Generators, Sampler, initial_latents
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder, load_transparent
 
 FOREGROUND = "foreground"
@@ -65,7 +62,7 @@ class LayerFusionPipeline(
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->vae->transparent_decoder"
-    _optional_components = [
+    _optional_components: ClassVar = [
         "tokenizer",
         "tokenizer_2",
         "text_encoder",
@@ -73,7 +70,7 @@ class LayerFusionPipeline(
         "transparent_decoder",
         "transparent_encoder",
     ]
-    _callback_tensor_inputs = ["latents", "prompt_embeds", "pooled_prompt_embeds", "time_ids"]
+    _callback_tensor_inputs: ClassVar = ["latents"]
 
     # The prompt encoding, LoRA scale and long-prompt warnings are SDXL's own, unchanged.
     encode_prompt = StableDiffusionXLPipeline.encode_prompt
@@ -138,12 +135,9 @@ class LayerFusionPipeline(
         Raises:
             LayerFusionError: a file is missing or holds something else.
         """
-        if not isinstance(foreground, ForegroundOffsets):
-            foreground = load_foreground(foreground, sdxl.unet)
-        if isinstance(transparent_decoder, (str, os.PathLike)):
-            transparent_decoder = load_transparent(TransparentDecoder, transparent_decoder)
-        if isinstance(transparent_encoder, (str, os.PathLike)):
-            transparent_encoder = load_transparent(TransparentEncoder, transparent_encoder)
+        offsets = foreground if isinstance(foreground, ForegroundOffsets) else load_foreground(foreground, sdxl.unet)
+        decoder = _transparent(TransparentDecoder, transparent_decoder)
+        encoder = _transparent(TransparentEncoder, transparent_encoder)
         return cls(
             sdxl.vae,
             sdxl.text_encoder,
@@ -152,9 +146,9 @@ class LayerFusionPipeline(
             sdxl.tokenizer_2,
             sdxl.unet,
             sdxl.scheduler,
-            foreground=foreground.to(sdxl.unet.device, sdxl.unet.dtype),
-            transparent_decoder=None if transparent_decoder is None else transparent_decoder.to(sdxl.device),
-            transparent_encoder=None if transparent_encoder is None else transparent_encoder.to(sdxl.device),
+            foreground=offsets.to(sdxl.unet.device, sdxl.unet.dtype),
+            transparent_decoder=None if decoder is None else decoder.to(sdxl.device),
+            transparent_encoder=None if encoder is None else encoder.to(sdxl.device),
             force_zeros_for_empty_prompt=sdxl.config.force_zeros_for_empty_prompt,
             **config,
         )
@@ -190,10 +184,6 @@ class LayerFusionPipeline(
         return self._guidance_scale
 
     @property
-    def guidance_rescale(self) -> float:
-        return self._guidance_rescale
-
-    @property
     def do_classifier_free_guidance(self) -> bool:
         return self._guidance_scale > 1
 
@@ -223,7 +213,7 @@ class LayerFusionPipeline(
         negative_background_prompt: Prompt | None = None,
         num_images_per_prompt: int = 1,
         eta: float = 0.0,
-        generator: Generator | list[Generator] | None = None,
+        generator: Generators | None = None,
         latents: Tensor | None = None,
         foreground_prompt_embeds: Tensor | None = None,
         pooled_foreground_prompt_embeds: Tensor | None = None,
@@ -266,8 +256,8 @@ class LayerFusionPipeline(
             transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster.
             return_premultiplied: Also return the foreground over mid-grey.
             return_maps: Also return the priors and masks of every step and attention.
-            callback_on_step_end_tensor_inputs: Of "latents" (3, B, 4, h, w), "prompt_embeds", "pooled_prompt_embeds"
-                and "time_ids" (rows as `StreamLayout` orders them).
+            callback_on_step_end: Called as callback(pipeline, step, timestep, {"latents": (3, B, 4, h, w)}); latents in
+                the dictionary it returns replace them, and setting `pipeline._interrupt` ends the run after this step.
 
         Returns:
             LayerFusionOutput, or the tuple (foreground, background, blended, composite) without `return_dict`.
@@ -292,7 +282,8 @@ class LayerFusionPipeline(
         count = max(foregrounds, backgrounds)
         if not {foregrounds, backgrounds} <= {1, count}:
             raise LayerFusionError(
-                f"there are {foregrounds} foreground and {backgrounds} background prompts; give as many of each, or one."
+                f"there are {foregrounds} foreground prompts and {backgrounds} background prompts; "
+                "give as many of each, or one."
             )
         if foreground_prompt_embeds is not None and foreground_eos is None:
             raise LayerFusionError(
@@ -300,45 +291,49 @@ class LayerFusionPipeline(
                 "end-of-text token, which the content confidence is read from."
             )
         self._guidance_scale = guidance_scale
-        self._guidance_rescale = guidance_rescale
         self._interrupt = False
         device = self._execution_device
 
         # 2. Encode prompts
-        encode = {
-            "device": device,
-            "num_images_per_prompt": num_images_per_prompt,
-            "do_classifier_free_guidance": self.do_classifier_free_guidance,
-            "clip_skip": clip_skip,
-        }
-        foreground = Encoded(
-            *self.encode_prompt(
-                prompt=repeat_to(count, as_list(foreground_prompt)),
-                negative_prompt=negative_foreground_prompt,
-                prompt_embeds=repeat_to(count, foreground_prompt_embeds),
-                pooled_prompt_embeds=repeat_to(count, pooled_foreground_prompt_embeds),
-                negative_prompt_embeds=repeat_to(count, negative_foreground_prompt_embeds),
-                negative_pooled_prompt_embeds=repeat_to(count, negative_pooled_foreground_prompt_embeds),
-                **encode,
+        def encode(prompt: Prompt | None, negative_prompt: Prompt | None, *embeds: Tensor | None) -> Encoded:
+            names = (
+                "prompt_embeds",
+                "pooled_prompt_embeds",
+                "negative_prompt_embeds",
+                "negative_pooled_prompt_embeds",
             )
+            encoded = self.encode_prompt(
+                prompt=repeat_to(count, as_list(prompt)),
+                negative_prompt=negative_prompt,
+                device=device,
+                num_images_per_prompt=num_images_per_prompt,
+                do_classifier_free_guidance=self.do_classifier_free_guidance,
+                clip_skip=clip_skip,
+                **{name: repeat_to(count, value) for name, value in zip(names, embeds, strict=True)},
+            )
+            return Encoded(*encoded)
+
+        foreground = encode(
+            foreground_prompt,
+            negative_foreground_prompt,
+            foreground_prompt_embeds,
+            pooled_foreground_prompt_embeds,
+            negative_foreground_prompt_embeds,
+            negative_pooled_foreground_prompt_embeds,
         )
-        background = Encoded(
-            *self.encode_prompt(
-                prompt=repeat_to(count, as_list(background_prompt)),
-                negative_prompt=negative_background_prompt,
-                prompt_embeds=repeat_to(count, background_prompt_embeds),
-                pooled_prompt_embeds=repeat_to(count, pooled_background_prompt_embeds),
-                negative_prompt_embeds=repeat_to(count, negative_background_prompt_embeds),
-                negative_pooled_prompt_embeds=repeat_to(count, negative_pooled_background_prompt_embeds),
-                **encode,
-            )
+        background = encode(
+            background_prompt,
+            negative_background_prompt,
+            background_prompt_embeds,
+            pooled_background_prompt_embeds,
+            negative_background_prompt_embeds,
+            negative_pooled_background_prompt_embeds,
         )
         if foreground_eos is None:
             tokenizer = self.tokenizer or self.tokenizer_2
             eos = first_eos(tokenizer, self.maybe_convert_prompt(as_list(foreground_prompt), tokenizer))
         else:
             eos = torch.tensor(foreground_eos)
-        eos = repeat_to(count, eos).repeat_interleave(num_images_per_prompt).to(device)
         layout = StreamLayout(count * num_images_per_prompt, self.do_classifier_free_guidance, (FOREGROUND,))
         time_ids = self._get_add_time_ids(
             original_size or (height, width),
@@ -346,9 +341,8 @@ class LayerFusionPipeline(
             target_size or (height, width),
             dtype=foreground.prompt_embeds.dtype,
             text_encoder_projection_dim=foreground.pooled_prompt_embeds.shape[-1],
-        ).to(device)
+        )
         encoded = {FOREGROUND: foreground, BLENDED: background, BACKGROUND: background}
-        conditions = stack_conditions(layout, encoded, time_ids)
 
         # 3. Prepare timesteps and latents
         timesteps, num_inference_steps = retrieve_timesteps(
@@ -356,26 +350,55 @@ class LayerFusionPipeline(
         )
         self._num_timesteps = len(timesteps)
         size = (height // self.vae_scale_factor, width // self.vae_scale_factor)
-        latents, generators = self.prepare_latents(
-            layout, size, conditions.prompt_embeds.dtype, device, generator, latents, config.share_noise
+        noise, generators = initial_latents(
+            layout,
+            (self.unet.config.in_channels, *size),
+            foreground.prompt_embeds.dtype,
+            device,
+            generator,
+            latents,
+            config.share_noise,
         )
 
         # 4. Denoise
-        step_kwargs = [self.prepare_extra_step_kwargs(stream_generator, eta) for stream_generator in generators]
-        maps: list[StepMaps] | None = [] if return_maps else None
-        with self.progress_bar(total=num_inference_steps) as progress_bar:
-
-            def on_step_end(i: int, t: Tensor, available: dict[str, Tensor]) -> dict[str, Tensor]:
+        # Calling the component, rather than reading from it, lets model offloading bring it to the device.
+        self.foreground()
+        joint = JointAttention(
+            self.unet,
+            self.foreground,
+            config,
+            resolve_structure_layer(self.unet, config.structure_layer or self.config.structure_layer),
+            config.structure_sign or self.config.structure_sign,
+        )
+        sampler = Sampler(
+            joint,
+            layout,
+            self.scheduler,
+            num_steps=len(timesteps),
+            latents=noise * self.scheduler.init_noise_sigma,
+            conditions=stack_conditions(layout, encoded, time_ids.to(device)),
+            eos=repeat_to(count, eos).repeat_interleave(num_images_per_prompt).to(device),
+            guidance_scale=guidance_scale,
+            guidance_rescale=guidance_rescale,
+            step_kwargs=[self.prepare_extra_step_kwargs(g, eta) for g in generators],
+        )
+        maps: list[StepMaps] = []
+        with joint.installed(), self.progress_bar(total=num_inference_steps) as progress_bar:
+            for i, t in enumerate(timesteps):
+                step_maps = sampler.step(i, t, with_maps=return_maps)
+                if step_maps is not None:
+                    maps.append(step_maps)
+                if callback_on_step_end is not None:
+                    asked = {name: getattr(sampler, name) for name in callback_on_step_end_tensor_inputs}
+                    changed = callback_on_step_end(self, i, t, asked)
+                    sampler.latents = changed.pop("latents", sampler.latents)
                 progress_bar.update()
-                if callback_on_step_end is None:
-                    return {}
-                return callback_on_step_end(self, i, t, {k: available[k] for k in callback_on_step_end_tensor_inputs})
-
-            latents = self.denoise(layout, config, latents, timesteps, conditions, eos, step_kwargs, maps, on_step_end)
+                if self.interrupt:
+                    break
 
         # 5. Decode
-        output = self.decode(layout, latents, output_type, transparency_passes, return_premultiplied)
-        output.maps = maps
+        output = self.decode(layout, sampler.latents, output_type, transparency_passes, return_premultiplied)
+        output.maps = maps if return_maps else None
         self.maybe_free_model_hooks()
         if not return_dict:
             return output.foreground, output.background, output.blended, output.composite
@@ -413,124 +436,6 @@ class LayerFusionPipeline(
                 f"choose from {', '.join(self._callback_tensor_inputs)}."
             )
 
-    def prepare_latents(
-        self,
-        layout: StreamLayout,
-        size: tuple[int, int],
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: Generator | list[Generator] | None,
-        latents: Tensor | None,
-        share_noise: bool,
-    ) -> tuple[Tensor, list[Generator | list[Generator]]]:
-        """The initial latents, (S, B, 4, h, w), and for each stream the generator of its later draws.
-
-        With `share_noise` every stream sees the same initial noise, and in schedulers that add noise the same noise at
-        each step: each stream is then what it would be in a run of its own with that seed.
-        """
-        shape = (layout.batch, self.unet.config.in_channels, *size)
-        if generator is None:
-            generator = Generator().manual_seed(int(torch.randint(2**62, ())))
-        if isinstance(generator, list) and len(generator) != layout.batch:
-            raise LayerFusionError(f"there are {len(generator)} generators for {layout.batch} triplets; give as many.")
-        streams = len(layout.names)
-        if latents is None:
-            draws = 1 if share_noise else streams
-            latents = torch.stack([randn_tensor(shape, generator, device, dtype) for _ in range(draws)])
-        else:
-            if latents.shape not in (shape, (streams, *shape)):
-                raise LayerFusionError(
-                    f"latents have the shape {tuple(latents.shape)}; give {shape}, or {(streams, *shape)} for "
-                    f"{', '.join(layout.names)}."
-                )
-            latents = latents.to(device, dtype).reshape(-1, *shape)
-        latents = latents.expand(streams, *shape) * self.scheduler.init_noise_sigma
-        # The first stream draws from the caller's own generator, so that it ends up where a single run would leave it.
-        copies = [clone_generator(generator) if share_noise else generator for _ in layout.names[1:]]
-        return latents, [generator, *copies]
-
-    def denoise(
-        self,
-        layout: StreamLayout,
-        config: LayerFusionConfig,
-        latents: Tensor,
-        timesteps: Tensor,
-        conditions: Conditions,
-        eos: Tensor,
-        step_kwargs: list[dict[str, Any]],
-        maps: list[StepMaps] | None,
-        on_step_end: Callable[[int, Tensor, dict[str, Tensor]], dict[str, Tensor]],
-    ) -> Tensor:
-        """Denoise the streams in lockstep, (S, B, 4, h, w) → the same shape.
-
-        Every stream steps a scheduler of its own, so that any scheduler of diffusers does, stateful or not.
-        """
-        schedulers = [copy.deepcopy(self.scheduler) for _ in layout.names]
-        layer = resolve_structure_layer(self.unet, config.structure_layer or self.config.structure_layer)
-        # Calling the component, rather than reading from it, lets model offloading bring it to the device.
-        self.foreground()
-        joint = JointAttention(
-            self.unet, self.foreground, config, layer, config.structure_sign or self.config.structure_sign
-        )
-        with joint.installed():
-            for i, t in enumerate(timesteps):
-                inputs = torch.stack([s.scale_model_input(x, t) for s, x in zip(schedulers, latents, strict=True)])
-                # The same input for both guidance halves: (S, B, …) → (S·G·B, …).
-                rows = inputs[:, None].expand(-1, layout.halves, *inputs.shape[1:]).flatten(0, 2)
-                step = UNetPass(
-                    layout,
-                    size=tuple(latents.shape[-2:]),
-                    eos=eos,
-                    blend=config.blends_at(i, len(timesteps)),
-                    take_structure=config.blend and config.structure_from == "previous_step",
-                    maps=None if maps is None else [],
-                )
-                step.structure = self.structure_of_step(joint, step, rows, t, conditions)
-                prediction = layout.split(joint.run(step, rows, t, **conditions.unet_arguments()))
-                noise = self.guide(prediction)
-                latents = torch.stack(
-                    [
-                        scheduler.step(stream_noise, t, x, **kwargs, return_dict=False)[0].to(x.dtype)
-                        for scheduler, stream_noise, x, kwargs in zip(
-                            schedulers, noise, latents, step_kwargs, strict=True
-                        )
-                    ]
-                )
-                if maps is not None:
-                    maps.append(StepMaps.of(float(t), step))
-                changed = on_step_end(i, t, {"latents": latents, **vars(conditions)})
-                latents = changed.pop("latents", latents)
-                conditions = Conditions(**{**vars(conditions), **changed})
-                if self.interrupt:
-                    break
-        return latents
-
-    def structure_of_step(
-        self, joint: JointAttention, step: UNetPass, rows: Tensor, timestep: Tensor, conditions: Conditions
-    ) -> Tensor | None:
-        """s' for a step, (F·B, h, w): from a prior pass of the conditional foregrounds alone, or the step before."""
-        if not step.blend or joint.config.mask == "cross":
-            return None
-        if joint.structure is None or joint.config.structure_from == "prior_pass":
-            layout = StreamLayout(step.layout.batch, guidance=False, foregrounds=step.layout.foregrounds, plain=())
-            prior = UNetPass(layout, step.size, step.eos, take_structure=True)
-            foregrounds = conditions.conditional_foregrounds(step.layout)
-            joint.run(prior, step.layout.conditional_foregrounds(rows), timestep, **foregrounds.unet_arguments())
-        return joint.structure
-
-    def guide(self, prediction: Tensor) -> Tensor:
-        """Classifier-free guidance of every stream: (S, G, B, 4, h, w) → (S, B, 4, h, w)."""
-        if not self.do_classifier_free_guidance:
-            return prediction[:, 0]
-        unconditional, conditional = prediction.unbind(1)
-        guided = unconditional + self.guidance_scale * (conditional - unconditional)
-        if self.guidance_rescale > 0:
-            rescaled = [
-                rescale_noise_cfg(g, c, self.guidance_rescale) for g, c in zip(guided, conditional, strict=True)
-            ]
-            guided = torch.stack(rescaled)
-        return guided
-
     def decode(
         self,
         layout: StreamLayout,
@@ -564,13 +469,10 @@ class LayerFusionPipeline(
         )
 
 
+def _transparent(kind: Any, given: Any) -> Any:
+    return load_transparent(kind, given) if isinstance(given, (str, os.PathLike)) else given
+
+
 def nearest_size(pixels: int) -> int:
     """The nearest side that the model can draw."""
     return max(SIZE_MULTIPLE, round(pixels / SIZE_MULTIPLE) * SIZE_MULTIPLE)
-
-
-def clone_generator(generator: Generator | list[Generator]) -> Generator | list[Generator]:
-    """A generator (or a list of them) that will draw what this one will draw."""
-    if isinstance(generator, list):
-        return [clone_generator(g) for g in generator]
-    return Generator(generator.device).set_state(generator.get_state())

@@ -1,13 +1,13 @@
 """Attention blending (Algorithm 3): one UNet, every stream in one batch.
 
 `JointAttention` puts its processors on a UNet for the time of a `with` block and leaves it as it was found. Within the
-block, `run` calls the UNet and tells the processors what the call is. Each processor projects the foregrounds' rows
+block, `predict` and `take_prior` call the UNet and tell the processors what the call is. Each processor projects the foregrounds' rows
 through the foreground offsets, lets the blended and the background stream attend to each other, and blends the
 attention outputs after the output projection, the only place where the two models' outputs live in one space.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
@@ -34,7 +35,7 @@ class Offsets(Protocol):
 
 @dataclass
 class AttentionMaps:
-    """The priors and masks of one attention at one step, for figures. Each (F, B, rows, columns), float32, on the CPU."""
+    """The priors and masks of one attention at one step: each (F, B, rows, columns), float32, on the CPU."""
 
     layer: str
     structure: Tensor
@@ -115,13 +116,15 @@ class JointAttention:
         hidden_states = args[0] if args else kwargs["hidden_states"]
         self.block_inputs = (hidden_states, kwargs["encoder_hidden_states"])
 
-    def run(self, unet_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> Tensor | None:
-        """Call the UNet on the rows of `unet_pass.layout`: the predicted noise, or None where the prior pass ended."""
-        self.current = unet_pass
-        try:
-            return self.unet(sample, timestep, return_dict=False, **conditions)[0]
-        except StructureReady:
-            return None
+    def predict(self, joint_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> Tensor:
+        """Call the UNet on the rows of `joint_pass.layout` and return the noise it predicts."""
+        self.current = joint_pass
+        return self.unet(sample, timestep, return_dict=False, **conditions)[0]
+
+    def take_prior(self, prior_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> None:
+        """Call ε_FG on its rows alone, only as far as the structure layer, and keep `structure` (Fig. 2a)."""
+        with suppress(StructureReady):
+            self.predict(prior_pass, sample, timestep, **conditions)
 
     def blends_in(self, path: str) -> bool:
         """Whether Eq. 1 acts in this transformer block, in the current pass."""
@@ -187,7 +190,7 @@ class StreamProcessor:
 
     def __call__(
         self,
-        attn: nn.Module,
+        attn: Attention,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -220,7 +223,7 @@ class StreamProcessor:
     def _project(self, name: str, linear: nn.Module, x: Tensor, n_foreground: int, attn: str | None = None) -> Tensor:
         return self.joint.offsets.project(f"{self.path}.{attn or self.name}.{name}", linear, x, n_foreground)
 
-    def _heads(self, name: str, attn: nn.Module, x: Tensor, n_foreground: int, of: str | None = None) -> Tensor:
+    def _heads(self, name: str, attn: Attention, x: Tensor, n_foreground: int, of: str | None = None) -> Tensor:
         """Project (rows, M, channels) and split the heads: (rows, heads, M, dim)."""
         projected = self._project(name, getattr(attn, name), x, n_foreground, of)
         return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
@@ -230,8 +233,8 @@ class StreamProcessor:
         layout = self.joint.current.layout
         if share:
             n = layout.foreground_rows
-            pair = (layout.pair(x) for x in (query, key, value))
-            plain = layout.unpair(F.scaled_dot_product_attention(*pair, scale=scale))
+            pair = [layout.pair(x) for x in (query, key, value)]
+            plain = layout.unpair(F.scaled_dot_product_attention(pair[0], pair[1], pair[2], scale=scale))
             foreground = F.scaled_dot_product_attention(query[:n], key[:n], value[:n], scale=scale)
             attended = torch.cat([foreground, plain])
         else:

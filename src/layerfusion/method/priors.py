@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# The attention probabilities are worked through in blocks of query rows of at most this many values (16 MiB in float32).
+# Attention probabilities are worked through in blocks of query rows of at most this many values (16 MiB in float32).
 BLOCK_VALUES = 4 * 1024 * 1024
 
 

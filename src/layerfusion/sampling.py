@@ -1,0 +1,153 @@
+"""Lockstep denoising: from one draw of noise to the latents of every stream, one joint step at a time."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import rescale_noise_cfg
+from diffusers.schedulers import SchedulerMixin
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Generator, Tensor
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.method import JointAttention, StreamLayout, UNetPass
+from layerfusion.output import StepMaps
+from layerfusion.prompts import Conditions
+
+
+@dataclass
+class Sampler:
+    """The state of one run.
+
+    Every stream steps a scheduler of its own, so that any scheduler of diffusers does, stateful or not.
+
+    Attributes:
+        joint: The attention of all streams, installed on the UNet while steps are taken.
+        layout: The order of the batch's rows.
+        scheduler: Its timesteps are set; each stream gets a copy.
+        num_steps: How many steps the run has, n of `LayerFusionConfig.steps`.
+        latents: (S, B, 4, h, w), replaced by each step.
+        conditions: What the UNet is conditioned on.
+        eos: (F·B,) place of the first end-of-text token of each foreground prompt.
+        guidance_scale, guidance_rescale: Classifier-free guidance, where the layout has it.
+        step_kwargs: For each stream, what its scheduler's step takes besides (generator, eta).
+    """
+
+    joint: JointAttention
+    layout: StreamLayout
+    scheduler: SchedulerMixin
+    num_steps: int
+    latents: Tensor
+    conditions: Conditions
+    eos: Tensor
+    guidance_scale: float
+    guidance_rescale: float
+    step_kwargs: list[dict[str, Any]]
+    schedulers: list[SchedulerMixin] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.schedulers = [copy.deepcopy(self.scheduler) for _ in self.layout.names]
+
+    def step(self, i: int, t: Tensor, with_maps: bool = False) -> StepMaps | None:
+        """Denoise every stream from timestep `t`, the `i`-th from 0; with `with_maps`, return the priors and masks."""
+        inputs = [s.scale_model_input(x, t) for s, x in zip(self.schedulers, self.latents, strict=True)]
+        # Both guidance halves see the same input: (S, B, …) → (S·G·B, …).
+        rows = torch.stack([x for x in inputs for _ in range(self.layout.halves)]).flatten(0, 1)
+        config = self.joint.config
+        joint_pass = UNetPass(
+            self.layout,
+            size=(rows.shape[-2], rows.shape[-1]),
+            eos=self.eos,
+            blend=config.blends_at(i, self.num_steps),
+            take_structure=config.blend and config.structure_from == "previous_step",
+            maps=[] if with_maps else None,
+        )
+        joint_pass.structure = self._structure(joint_pass, rows, t)
+        prediction = self.joint.predict(joint_pass, rows, t, **self.conditions.unet_arguments())
+        noise = self._guide(self.layout.split(prediction))
+        self.latents = torch.stack(
+            [
+                scheduler.step(stream_noise, t, x, **kwargs, return_dict=False)[0].to(x.dtype)
+                for scheduler, stream_noise, x, kwargs in zip(
+                    self.schedulers, noise, self.latents, self.step_kwargs, strict=True
+                )
+            ]
+        )
+        return StepMaps.of(float(t), joint_pass) if with_maps else None
+
+    def _structure(self, joint_pass: UNetPass, rows: Tensor, t: Tensor) -> Tensor | None:
+        """s' for a step, (F·B, h, w): from a prior pass of the conditional foregrounds alone, or the step before."""
+        config, layout = self.joint.config, self.layout
+        if not joint_pass.blend or config.mask == "cross":
+            return None
+        if self.joint.structure is None or config.structure_from == "prior_pass":
+            alone = StreamLayout(layout.batch, guidance=False, foregrounds=layout.foregrounds, plain=())
+            prior_pass = UNetPass(alone, joint_pass.size, self.eos, take_structure=True)
+            arguments = self.conditions.conditional_foregrounds(layout).unet_arguments()
+            self.joint.take_prior(prior_pass, layout.conditional_foregrounds(rows), t, **arguments)
+        return self.joint.structure
+
+    def _guide(self, prediction: Tensor) -> Tensor:
+        """Classifier-free guidance of every stream: (S, G, B, 4, h, w) → (S, B, 4, h, w)."""
+        if not self.layout.guidance:
+            return prediction[:, 0]
+        unconditional, conditional = prediction.unbind(1)
+        guided = unconditional + self.guidance_scale * (conditional - unconditional)
+        if self.guidance_rescale > 0:
+            streams = zip(guided, conditional, strict=True)
+            guided = torch.stack([rescale_noise_cfg(g, c, self.guidance_rescale) for g, c in streams])
+        return guided
+
+
+Generators = Generator | list[Generator]
+
+
+def initial_latents(
+    layout: StreamLayout,
+    shape: tuple[int, int, int],
+    dtype: torch.dtype,
+    device: torch.device,
+    generator: Generators | None,
+    latents: Tensor | None,
+    share_noise: bool,
+) -> tuple[Tensor, list[Generators]]:
+    """Noise of unit variance, (S, B, *shape), and for each stream the generator of its later draws.
+
+    With `share_noise` every stream sees the same initial noise, and in schedulers that add noise the same noise at each
+    step: each stream is then what it would be in a run of its own with that seed.
+
+    Args:
+        layout: The order of the batch's rows.
+        shape: (channels, h, w) of one latent.
+        generator: One, or one for each triplet; None draws a seed from torch's global generator.
+        latents: Noise to use, (B, *shape) or (S, B, *shape), in place of a draw.
+        share_noise: See `LayerFusionConfig`.
+
+    Raises:
+        LayerFusionError: there are not as many generators as triplets, or the latents have another shape.
+    """
+    one, streams = (layout.batch, *shape), len(layout.names)
+    if generator is None:
+        generator = Generator().manual_seed(int(torch.randint(2**62, ())))
+    if isinstance(generator, list) and len(generator) != layout.batch:
+        raise LayerFusionError(f"there are {len(generator)} generators for {layout.batch} triplets; give as many.")
+    if latents is None:
+        draws = 1 if share_noise else streams
+        latents = torch.stack([randn_tensor(one, generator, device, dtype) for _ in range(draws)])
+    elif latents.shape not in (one, (streams, *one)):
+        raise LayerFusionError(
+            f"latents have the shape {tuple(latents.shape)}; give {one}, or {(streams, *one)} for "
+            f"{', '.join(layout.names)}."
+        )
+    latents = latents.to(device, dtype).reshape(-1, *one).expand(streams, *one)
+    # The first stream draws from the caller's own generator, so that it ends up where a single run would leave it.
+    others = [_clone(generator) if share_noise else generator for _ in layout.names[1:]]
+    return latents, [generator, *others]
+
+
+def _clone(generator: Generators) -> Generators:
+    """A generator, or a list of them, that will draw what this one will draw."""
+    if isinstance(generator, list):
+        return [clone for g in generator if isinstance(clone := _clone(g), Generator)]
+    return Generator(generator.device).set_state(generator.get_state())
