@@ -1,0 +1,1 @@
+"""The embedded model: its world, its training and its report."""
