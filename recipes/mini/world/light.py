@@ -59,7 +59,7 @@ def shadow(canvas: Canvas, placed: Placed, scene: SceneSpec, key: int) -> None:
 
 def snow_cap(canvas: Canvas, placed: Placed, rng: np.random.Generator, gain: np.ndarray) -> None:
     """Snow lying on the top edges."""
-    depth = max(2, round(0.03 * canvas.size))
+    depth = max(2, round(0.04 * canvas.size))
     above = np.zeros_like(placed.alpha)
     above[depth:] = placed.alpha[:-depth]
     edge = cv2.GaussianBlur(np.clip(placed.alpha - above, 0, 1), (0, 0), canvas.size / 160)
@@ -124,12 +124,12 @@ def compose(
     light, effects = scene.light, ["shade", "shadow"]
     gain = total_gain(scene, placed.spec, grade)
     x0, y0, x1, y1 = placed.box
-    row, s = min(int(y1 * canvas.size), canvas.size - 3), canvas.size
-    floor = canvas.image[row : row + 3, max(int(x0 * s), 0) : int(x1 * s) + 1].mean((0, 1))
-    shadow(canvas, placed, scene, key)
     if placed.spec.emits:
         effects.append("glow")
         canvas.glow((x0 + x1) / 2, y0 + 0.55 * (y1 - y0), 0.24, FIRE, 0.5 if light.night else 0.12)
+    row, s = min(int(y1 * canvas.size), canvas.size - 3), canvas.size
+    floor = canvas.image[row : row + 3, max(int(x0 * s), 0) : int(x1 * s) + 1].mean((0, 1))
+    shadow(canvas, placed, scene, key)
     shade = shading(canvas, placed.box, key)
     lit = placed.rgba[..., :3] * gain * (1 + (shade - 1) * (1 - placed.spec.emits))[..., None]
     alpha = placed.alpha[..., None]

@@ -20,6 +20,7 @@ from recipes.mini.world.vocabulary import ObjectSpec, SceneSpec, StyleSpec, Tier
 Kind = Literal["background", "composite", "foreground"]
 KINDS: tuple[Kind, ...] = ("background", "composite", "foreground")
 GREY = 127  # what foregrounds stand on in their `picture`
+SPAN = (0.55, 0.8)  # longest side of a thing, in frames
 STYLED = 0.08  # share of backgrounds and composites that carry a style
 COLOURED = 0.7  # share of the colourable objects that carry a colour word
 
@@ -180,9 +181,9 @@ class World:
         return Sample(caption, foreground, background, _bytes(finish(np.clip(canvas.image, 0, 1))), truth)
 
     def _place(self, spec: ObjectSpec, colour: str | None, rng: np.random.Generator) -> Placed:
-        """Scale a thing to 50 to 80 % of the frame and set it down; the same statistics in every kind of sample."""
+        """Scale a thing to `SPAN` of the frame and set it down; the same statistics in every kind of sample."""
         s = self.size
-        picture = self.sprites.scaled(spec, colour, int(rng.integers(VARIANTS)), round(s * rng.uniform(0.5, 0.8)))
+        picture = self.sprites.scaled(spec, colour, int(rng.integers(VARIANTS)), round(s * rng.uniform(*SPAN)))
         height, width = picture.shape[:2]
         x = (s - width) * 0.5 + rng.uniform(-0.12, 0.12) * s
         base = rng.uniform(0.82, 0.92) * s

@@ -150,7 +150,7 @@ def _tongue(sheet: Sheet, rng: np.random.Generator, cx: float, base: float, tall
 def _fire(sheet: Sheet, rng: np.random.Generator, cx: float, base: float, tall: float, wide: float) -> None:
     glow = sheet.disc(cx, base - tall * 0.42, wide * 1.7, tall * 0.66, 1.0) ** 2
     sheet.lay(glow * 0.55, rgb("#ff8a1f"))
-    parts = ((1.0, 1.0, "#f0531a", 0.72), (0.78, 0.72, "#ff9a1f", 0.82), (0.55, 0.45, "#ffe27a", 0.92))
+    parts = ((1.0, 1.0, "#f0531a", 0.8), (0.78, 0.72, "#ff9a1f", 0.88), (0.55, 0.45, "#ffe27a", 0.92))
     for height, width, colour, alpha in parts:
         mask = _tongue(sheet, rng, cx, base, tall * height, wide * width)
         if height == 1.0:
@@ -195,8 +195,8 @@ def ghost(sheet: Sheet, rng: np.random.Generator) -> None:
     mask = np.maximum(np.maximum(head, robe), arms)
     inner = cv2.erode(mask, np.ones((25, 25), np.uint8))
     rim = np.clip(mask - cv2.GaussianBlur(inner, (0, 0), 8), 0, 1)
-    fade = 1 - 0.6 * np.clip((sheet.y - 0.45) / 0.5, 0, 1)
-    sheet.lay(mask * fade * (0.5 + 0.32 * rim), mix(rgb("#eef4ff"), rgb("#cfe0ff"), 0.4))
+    fade = 1 - 0.55 * np.clip((sheet.y - 0.45) / 0.5, 0, 1)
+    sheet.lay(mask * fade * (0.62 + 0.26 * rim), mix(rgb("#eef4ff"), rgb("#cfe0ff"), 0.4))
     for side in (-1, 1):
         sheet.lay(sheet.disc(0.5 + side * 0.12, 0.37, 0.045, 0.07) * 0.85, rgb("#252a4a"))
     sheet.lay(sheet.disc(0.5, 0.53, 0.06, 0.05) * 0.8, rgb("#252a4a"))
@@ -208,8 +208,8 @@ def smoke(sheet: Sheet, rng: np.random.Generator) -> None:
     for step in np.linspace(0, 1, 9):
         y = 0.86 - 0.66 * step
         x = 0.5 + 0.12 * sway * np.sin(step * 4) + rng.uniform(-0.03, 0.03)
-        radius = 0.10 + 0.15 * step
-        alpha = 0.52 - 0.26 * step
+        radius = 0.11 + 0.19 * step
+        alpha = 0.62 - 0.28 * step
         shade = mix(rgb("#8d9199"), rgb("#e9ecf0"), 0.25 + 0.6 * step)
         for _ in range(3):
             dx, dy = rng.uniform(-0.4, 0.4, 2) * radius

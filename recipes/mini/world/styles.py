@@ -22,9 +22,9 @@ def comics(picture: np.ndarray) -> np.ndarray:
     flat = cv2.bilateralFilter(picture, 5, 0.15, 3 * unit)
     grey = cv2.GaussianBlur(flat, (0, 0), 0.9 * unit) @ LUMA
     edge = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)) * unit
-    ink = cv2.GaussianBlur(np.clip((edge - 0.16) * 5, 0, 1), (0, 0), 0.7 * unit)
+    ink = cv2.GaussianBlur(np.clip((edge - 0.3) * 2.6, 0, 1), (0, 0), 0.7 * unit)
     loud = (flat @ LUMA)[..., None] + (flat - (flat @ LUMA)[..., None]) * 1.45
-    return _steps(np.clip(loud, 0, 1), 6) * (1 - 0.92 * np.clip(ink * 1.3, 0, 1))[..., None]
+    return _steps(np.clip(loud, 0, 1), 6) * (1 - 0.85 * np.clip(ink * 1.2, 0, 1))[..., None]
 
 
 def sepia(picture: np.ndarray) -> np.ndarray:

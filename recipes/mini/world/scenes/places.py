@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from recipes.mini.world.paint import Canvas, mix, rgb
@@ -18,7 +20,7 @@ def city_street(c: Canvas, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         edge = 0.0 if side < 0 else 1.0
         steps = [edge, edge + (vanish - edge) * 0.38, edge + (vanish - edge) * 0.66]
-        for near, far in zip(steps[:2], steps[1:], strict=True):
+        for near, far in pairwise(steps):
             tall = rng.uniform(0.5, 0.68)
             _facade(c, rng, near, far, vanish, horizon, tall)
     c.poly([(vanish - 0.1, horizon), (vanish + 0.1, horizon), (1.4, 1.02), (-0.4, 1.02)], rgb("#b9b3ab"))
@@ -59,8 +61,8 @@ def wooden_table(c: Canvas, rng: np.random.Generator) -> None:
     wood = pick(rng, "#a9693a", "#8f5730", "#bb7c45")
     table = c.below(edge)
     c.gradient([(edge, mix(wood, WHITE, 0.22)), (1, mix(wood, (0, 0, 0), 0.08))], table)
-    grain = np.sin((c.noise(rng, 3, 5) * 2.2 + (c.x - 0.5) / (c.y - edge + 0.55) * 2.5) * 9)
-    c.tint(0.5 + 0.5 * grain, 0.10, table)
+    grain = np.sin((c.noise(rng, 3, 5) * 2.2 + (c.x - 0.5) / (c.y - edge + 0.55) * 2.5) * 5)
+    c.tint(0.5 + 0.5 * grain, 0.08, table)
     for k in np.arange(-6, 7) + rng.uniform(-0.4, 0.4):
         c.stroke([(0.5 + k * 0.12, edge), (0.5 + k * 0.27, 1.02)], 0.008, mix(wood, (0, 0, 0), 0.5), 0.8)
     c.box(0, edge - 0.006, 1, edge + 0.01, mix(wood, WHITE, 0.4))
