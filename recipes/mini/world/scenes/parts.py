@@ -148,7 +148,7 @@ def tufts(
     """Tufts of grass over the ground, larger towards the eye."""
     for y in np.sort(rng.uniform(top, 1.02, count)):
         size = height * (0.35 + 0.9 * (y - top) / (1.02 - top))
-        x, colour = rng.random(), colours[rng.integers(len(colours))]
+        x, colour = rng.random(), colours[int(rng.integers(len(colours)))]
         for k in (-1, 0, 1):
             tip = (x + k * size * 0.55, y - size * (1 - 0.25 * abs(k)))
             c.poly([(x + (k - 0.6) * size * 0.2, y), tip, (x + (k + 0.6) * size * 0.2, y)], colour)
@@ -164,7 +164,7 @@ def leaves(
         dx, dy = np.cos(a) * r, np.sin(a) * r * 0.6
         c.poly(
             [(x + dx, y + dy), (x - dy * 0.6, y + dx * 0.4), (x - dx, y - dy), (x + dy * 0.6, y - dx * 0.4)],
-            colours[rng.integers(len(colours))],
+            colours[int(rng.integers(len(colours)))],
         )
 
 
