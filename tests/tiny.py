@@ -1,8 +1,9 @@
 """A small, randomly initialised SDXL that every test can build offline in a second.
 
-It has every part of SDXL that the method touches: two text encoders (the second with projection), a tokenizer that cuts at 77
-tokens, a UNet whose first level has no attention and whose other two have transformers of different depths, micro-conditioning,
-a VAE of factor 8, SDXL's scheduler. Weights are scaled so that attention is not flat and pictures differ visibly.
+It has every part of SDXL that the method touches: two text encoders (the second with projection), a tokenizer that cuts
+at 77 tokens, a UNet whose first level has no attention and whose other two have transformers of different depths,
+micro-conditioning, a VAE of factor 8, SDXL's scheduler. Weights are scaled so that attention is not flat and pictures
+differ visibly.
 """
 
 from typing import Any

@@ -1,2 +1,188 @@
-def load_foreground(): ...
-def offsets_from_state_dict(): ...
+"""From a published file, or from our own, to `ForegroundOffsets`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from rich.progress import track
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from layerfusion.foreground.forms import Role, ldm_names, parse_key
+from layerfusion.foreground.offsets import ForegroundOffsets, attention_projections
+from layerfusion.foreground.refusals import TAKE, refusal
+from layerfusion.weights import WeightsError, find_weights, read_weights
+
+PUBLISHED = {
+    "lllyasviel/LayerDiffuse_Diffusers": "ld_diffusers_sdxl_attn.safetensors",
+    "rootonchair/diffuser_layerdiffuse": "diffuser_layer_xl_transparent_attn.safetensors",
+    "LayerDiffusion/layerdiffusion-v1": "layer_xl_transparent_attn.safetensors",
+}
+OVERSAMPLING = 16
+
+
+def load_foreground(
+    source: str | Path, unet: UNet2DConditionModel, *, max_rank: int = 256, show_progress: bool = True
+) -> ForegroundOffsets:
+    """Load foreground offsets in any published form.
+
+    Args:
+        source: a safetensors file; a folder that `ForegroundOffsets.save_pretrained` or a whole pipeline was saved to;
+            `owner/name:file.safetensors` on the hub; or one of LayerDiffuse's repositories by name alone.
+        unet: the UNet they are for. It is not changed.
+        max_rank: dense offsets are searched for this rank (LayerDiffuse's is 256).
+        show_progress: draw a bar on stderr while dense offsets are factored, which takes about a minute for SDXL.
+
+    Returns:
+        The offsets in the UNet's type, on the CPU, without gradients.
+
+    Raises:
+        WeightsError: the file is missing, broken, a pickle, or something else than foreground offsets for this UNet;
+            the sentence says what it is and which file to take.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        for candidate in (folder, folder / "foreground"):
+            if (candidate / "config.json").is_file():
+                return _load_saved(candidate, unet)
+    path = find_weights(source, PUBLISHED)
+    state_dict, metadata = read_weights(path)
+    return offsets_from_state_dict(
+        state_dict, unet, name=str(source), metadata=metadata, max_rank=max_rank, show_progress=show_progress
+    )
+
+
+def _load_saved(folder: Path, unet: UNet2DConditionModel) -> ForegroundOffsets:
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        if config["_class_name"] != "ForegroundOffsets":
+            raise WeightsError(f"{folder} holds a {config['_class_name']}, not foreground offsets; {TAKE}.")
+        offsets = ForegroundOffsets.from_pretrained(folder, torch_dtype=unet.dtype)
+    except WeightsError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{folder} does not hold whole foreground offsets ({error}); save them again.") from None
+    linears = attention_projections(unet)
+    for path, (in_features, out_features, _) in offsets.config.projections.items():
+        _check_shape(str(folder), path, linears.get(path), in_features, out_features)
+    return offsets.eval().requires_grad_(False)
+
+
+def offsets_from_state_dict(
+    state_dict: Mapping[str, Tensor],
+    unet: UNet2DConditionModel,
+    *,
+    name: str = "The state dict",
+    metadata: Mapping[str, str] | None = None,
+    max_rank: int = 256,
+    show_progress: bool = False,
+) -> ForegroundOffsets:
+    """As `load_foreground`, from tensors already read.
+
+    Args:
+        state_dict: a published form (`layerfusion.foreground.forms`), any floating type, on the CPU.
+        unet: the UNet they are for.
+        name: what an error calls the tensors.
+        metadata: the file's metadata, where diffusers writes a LoRA's alpha.
+        max_rank: dense offsets are searched for this rank.
+        show_progress: draw a bar on stderr.
+    """
+    linears = attention_projections(unet)
+    diffusers_names = {ldm: diffusers for diffusers, ldm in ldm_names(unet).items()}
+    parts: dict[str, dict[Role, Tensor]] = {}
+    for key, tensor in state_dict.items():
+        parsed = parse_key(key, diffusers_names)
+        if parsed is None or parsed[0] not in linears:
+            raise WeightsError(refusal(name, {key: tuple(value.shape) for key, value in state_dict.items()}, unet))
+        path, role = parsed
+        parts.setdefault(path, {})[role] = tensor
+    if not parts:
+        raise WeightsError(refusal(name, {}, unet))
+    _check_parts(name, parts, linears)
+    alphas = _adapter_alphas(metadata or {}, parts)
+    work = track(parts, "Foreground weights", transient=True, disable=not show_progress)
+    return ForegroundOffsets.from_tensors(
+        {path: _weights(parts[path], alphas.get(path), unet.dtype, max_rank) for path in work}
+    )
+
+
+def _check_parts(name: str, parts: dict[str, dict[Role, Tensor]], linears: dict[str, nn.Linear]) -> None:
+    """Every projection has both its matrices, or its dense one, in the UNet's shape."""
+    for path, part in parts.items():
+        if "dense" in part:
+            out_features, in_features = part["dense"].flatten(1).shape
+        elif "down" in part and "up" in part:
+            in_features, out_features = part["down"].flatten(1).shape[1], part["up"].shape[0]
+            if part["up"].flatten(1).shape[1] != part["down"].shape[0]:
+                raise WeightsError(f"{name} has matrices of different ranks for {path}; download it again.")
+        else:
+            raise WeightsError(
+                f"{name} has only {' and '.join(part)} for {path}, so it is not whole; download it again."
+            )
+        _check_shape(name, path, linears[path], in_features, out_features)
+
+
+def _check_shape(name: str, path: str, linear: nn.Linear | None, in_features: int, out_features: int) -> None:
+    if linear is None:
+        raise WeightsError(f"{name} was made for a UNet of another layout ({path} is not in this one); {TAKE}.")
+    if (linear.in_features, linear.out_features) != (in_features, out_features):
+        raise WeightsError(
+            f"{name} was made for a UNet of another size ({path} maps {in_features} to {out_features} channels, here "
+            f"{linear.in_features} to {linear.out_features}); for SDXL {TAKE}."
+        )
+
+
+def _adapter_alphas(metadata: Mapping[str, str], parts: dict[str, dict[Role, Tensor]]) -> dict[str, float]:
+    """The alphas that diffusers keeps in the metadata of a LoRA file: path -> alpha, empty where it keeps none."""
+    adapter = json.loads(metadata.get("lora_adapter_metadata", "{}"))
+    if "unet.lora_alpha" not in adapter:
+        return {}
+    pattern = adapter.get("unet.alpha_pattern") or {}
+    return {path: float(pattern.get(path, adapter["unet.lora_alpha"])) for path in parts}
+
+
+def _weights(part: dict[Role, Tensor], alpha: float | None, dtype: torch.dtype, max_rank: int) -> tuple[Tensor, ...]:
+    """(down, up) or (ΔW,) in `dtype`, copied out of the file."""
+    if "dense" in part:
+        return tuple(weight.to(dtype).contiguous() for weight in factored(part["dense"].flatten(1), max_rank))
+    down, up = part["down"].flatten(1), part["up"].flatten(1)
+    alpha = float(part["alpha"]) if "alpha" in part else alpha
+    if alpha is not None and alpha != len(down):
+        up = up.float() * (alpha / len(down))
+    return down.to(dtype, copy=True), up.to(dtype, copy=True)
+
+
+@torch.no_grad()
+def factored(dense: Tensor, max_rank: int = 256) -> tuple[Tensor, ...]:
+    """Find the low rank in a dense ΔW: (down, up) with up @ down = ΔW to its rounding, or (ΔW,) where there is none.
+
+    A randomized SVD with one power iteration (Halko, Martinsson & Tropp 2011). The factors are kept where they take
+    less room than ΔW and miss no more of its norm than rounding may have cost: 1e-4, or half the epsilon of the type.
+
+    Args:
+        dense: (out_features, in_features), any floating type.
+        max_rank: the largest rank to look for.
+
+    Returns:
+        float32: (down (rank, in_features), up (out_features, rank)) at the smallest such rank, at least 1; or (dense,).
+    """
+    matrix = dense.float()
+    rows, columns = matrix.shape
+    worthwhile = (rows * columns - 1) // (rows + columns)
+    size = min(max_rank + OVERSAMPLING, rows, columns)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        u, s, v = torch.svd_lowrank(matrix, q=size, niter=1)
+    # missed[r] is the norm of what rank r leaves out: the singular values from r on, and what none of them holds.
+    missed = torch.sqrt((matrix - (u * s) @ v.T).square().sum() + s.square().flip(0).cumsum(0).flip(0))
+    tolerance = max(1e-4, torch.finfo(dense.dtype).eps / 2)
+    fitting = (missed <= tolerance * matrix.norm()).nonzero()
+    if not len(fitting):
+        return (matrix,)
+    rank = max(int(fitting[0]), 1)
+    if rank > min(max_rank, worthwhile):
+        return (matrix,)
+    balance = s[:rank].sqrt()
+    return (v[:, :rank] * balance).T, u[:, :rank] * balance

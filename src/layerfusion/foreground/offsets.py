@@ -19,7 +19,8 @@ class Offset(nn.Module):
     """ΔW of one projection: `up.weight @ down.weight` at a rank, or `dense.weight` (rank 0).
 
     Calling it returns ΔW x, the offset of the projection's output: (..., in_features) -> (..., out_features).
-    A new one is zero. `fused` is W + ΔW where `ForegroundOffsets.fuse` has put it; it moves with the module but is never saved.
+    A new one is zero. `fused` is W + ΔW where `ForegroundOffsets.fuse` has put it; it moves with the module and is
+    never saved.
     """
 
     fused: Tensor | None
@@ -52,14 +53,14 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
     It is saved and loaded as any model of diffusers. The keys of its state dict are the UNet's module paths followed by
     `.down.weight` and `.up.weight`, or `.dense.weight`.
 
-    Call it (without arguments) to get the offsets by path. Offloading moves a component to the device when it is called, so
-    call it once before the passes of a step, and keep it out of `model_cpu_offload_seq`: the next component of that chain
-    would send it away again at each of its own calls.
+    Call it (without arguments) to get the offsets by path. Offloading moves a component to the device when it is
+    called, so call it once before the passes of a step, and keep it out of `model_cpu_offload_seq`: the next component
+    of that chain would send it away again at each of its own calls.
 
     Args:
         projections: module path in the UNet, such as `down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q` (the
-            output projection is `….to_out.0`), to [in_features, out_features, rank]; rank 0 stores ΔW dense. A projection
-            that is not named has no offset.
+            output projection is `….to_out.0`), to [in_features, out_features, rank]; rank 0 stores ΔW dense. A
+            projection that is not named has no offset.
     """
 
     @register_to_config
@@ -82,9 +83,11 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
         """Wrap weights without copying them.
 
         Args:
-            tensors: module path -> (down (rank, in_features), up (out_features, rank)), or (ΔW (out_features, in_features),).
+            tensors: module path -> (down (rank, in_features), up (out_features, rank)), or only ΔW (out_features,
+                in_features).
         """
-        projections, state = {}, {}
+        projections: dict[str, list[int]] = {}
+        state: dict[str, Tensor] = {}
         for path, weights in tensors.items():
             if len(weights) == 2:
                 down, up = weights
@@ -122,8 +125,9 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
         offset = self._offsets.get(path)
         if offset is None or n_foreground == 0:
             return linear(x)
-        # Only a plain Linear may be bypassed: a LoRA layer or a quantised one computes more than W x + b.
-        if offset.fused is not None and type(linear) is nn.Linear:
+        # Only a plain Linear may be bypassed: a LoRA or quantised layer computes more than W x + b, and an offloaded
+        # one, whose forward a hook has replaced, must be called to be brought in.
+        if offset.fused is not None and type(linear) is nn.Linear and "forward" not in vars(linear):
             foreground = nn.functional.linear(x[:n_foreground], offset.fused, linear.bias)
             return foreground if n_foreground == len(x) else torch.cat([foreground, linear(x[n_foreground:])])
         projected = linear(x)
@@ -134,8 +138,9 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
     def fuse(self, unet: UNet2DConditionModel) -> None:
         """Keep W + ΔW beside each ΔW, so that the foreground's rows cost one matrix product instead of three.
 
-        It takes the memory of the UNet's attention projections once more (2 GB for SDXL in half precision) and gives the same
-        pictures to rounding. Fuse again after changing the UNet's own weights. Projections with an unfused LoRA go on without.
+        It takes the memory of the UNet's attention projections once more (2 GB for SDXL in half precision) and gives
+        the same pictures to rounding. Fuse again after changing the UNet's own weights. Projections that carry a LoRA,
+        now or later, go on unfused.
 
         Raises:
             LayerFusionError: the UNet's weights are not in memory (sequential or group offload).
@@ -147,7 +152,7 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
             weight = linear.weight
             if weight.is_meta:
                 raise LayerFusionError(
-                    "Foreground weights cannot be fused while the UNet is offloaded; fuse before offloading."
+                    "Foreground weights cannot be fused into an offloaded UNet; fuse before offloading."
                 )
             ours = next(offset.parameters())
             offset.fused = (weight.float() + offset.delta().to(weight.device)).to(ours.device, weight.dtype)
@@ -173,7 +178,7 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
             weight.copy_(weight.float() + offset.delta().to(weight.device))
 
     def enable_group_offload(self, *args: Any, offload_type: str = "leaf_level", **kwargs: Any) -> None:
-        """As in diffusers, always by leaves: a block of offsets is never called as a whole, so nothing would bring it in."""
+        """As in diffusers, always by leaves: no block of offsets is ever called as a whole to be brought in."""
         super().enable_group_offload(*args, offload_type="leaf_level", **kwargs)
 
 
