@@ -1,0 +1,157 @@
+"""A folder of PNGs with a manifest: the only kind that keeps placements as they were given.
+
+`stack.json` holds the canvas size and, bottom first, each layer's file, name, placement (the six numbers of Affine),
+opacity, visibility and blend mode. `composite.png` is there for the eye and is not read back.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.layers.affine import Affine
+from layerfusion.layers.limits import check_memory, decode, size_of
+from layerfusion.layers.stack import MAX_LAYERS, Layer, LayerStack, stack_from_triplet
+
+MANIFEST = "stack.json"
+KIND = "layerfusion-stack"
+MAX_MANIFEST_BYTES = 1 << 22
+
+
+def write(stack: LayerStack, path: Path, overwrite: bool = True) -> None:
+    """Write the folder beside its final place, then swap it in."""
+    check_replaceable(path)
+    if path.exists() and not overwrite and any(path.iterdir()):
+        raise LayerFusionError(f"{path} already exists; choose another name or allow overwriting it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise LayerFusionError(
+            f"{path.parent} cannot be written to ({error.strerror}); choose another folder."
+        ) from None
+    try:
+        fresh, old = temporary / "fresh", temporary / "old"
+        fresh.mkdir()
+        _fill(stack, fresh)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(fresh, path)
+    finally:
+        if not path.exists() and (temporary / "old").exists():
+            os.replace(temporary / "old", path)
+        shutil.rmtree(temporary)
+
+
+def _fill(stack: LayerStack, folder: Path) -> None:
+    entries = []
+    for number, layer in enumerate(stack):
+        slug = re.sub(r"[^a-z0-9]+", "-", layer.name.lower()).strip("-")[:40] or "layer"
+        file = f"{number:02d}-{slug}.png"
+        layer.image.save(folder / file)
+        entries.append(
+            {
+                "file": file,
+                "name": layer.name,
+                "placement": layer.placement.as_tuple(),
+                "opacity": layer.opacity,
+                "visible": layer.visible,
+                "blend": layer.blend,
+            }
+        )
+    stack.composite().save(folder / "composite.png")
+    manifest = {"format": KIND, "version": 1, "width": stack.width, "height": stack.height, "layers": entries}
+    (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write over a folder that holds anything but an earlier stack.
+
+    Raises:
+        LayerFusionError: `path` is a file, or a folder with files that the stack's manifest does not name.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise LayerFusionError(f"{path} is a file, and a folder of PNGs would take its place; choose another name.")
+    present = {entry.name for entry in path.iterdir()}
+    if MANIFEST in present:
+        present -= {MANIFEST, "composite.png", *(entry["file"] for entry in _manifest(path)["layers"])}
+    if present:
+        raise LayerFusionError(f"{path} holds other files ({sorted(present)[0]}); choose another folder.")
+
+
+def read(path: Path) -> LayerStack:
+    """Read a stack's folder, or the folder of a generated triplet."""
+    if (path / MANIFEST).exists():
+        return _read_stack(path)
+    if (path / "foreground.png").exists() and (path / "background.png").exists():
+        return _read_triplet(path)
+    raise LayerFusionError(f"{path} holds neither {MANIFEST} nor a triplet; give a folder that layerfusion wrote.")
+
+
+def _read_stack(path: Path) -> LayerStack:
+    manifest = _manifest(path)
+    stack = LayerStack(manifest["width"], manifest["height"])
+    files = [path / entry["file"] for entry in manifest["layers"]]
+    check_memory([stack.size, *(size_of(file, str(file), ("PNG",)) for file in files)], str(path))
+    for entry, file in zip(manifest["layers"], files, strict=True):
+        pixels = decode(file, str(file), ("PNG",))
+        placement, opacity = Affine(*entry["placement"]), entry["opacity"]
+        stack.layers.append(Layer(entry["name"], pixels, placement, opacity, entry["visible"], entry["blend"]))
+    return stack
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """The manifest, checked: every field is there, of the right type, and files are plain names in this folder."""
+    file = path / MANIFEST
+    try:
+        if file.stat().st_size > MAX_MANIFEST_BYTES:
+            raise LayerFusionError(f"{file} is far larger than any stack needs; it is not opened.")
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise LayerFusionError(f"{file} is not readable JSON; get or make it again.") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != KIND or manifest.get("version") != 1:
+        raise LayerFusionError(f"{file} is not a {KIND} manifest of version 1; get or make it again.")
+    layers = manifest.get("layers")
+    sides = [manifest.get("width"), manifest.get("height")]
+    if any(type(side) is not int for side in sides) or not isinstance(layers, list) or len(layers) > MAX_LAYERS:
+        raise LayerFusionError(f"{file} needs a width, a height and at most {MAX_LAYERS} layers; make it again.")
+    for number, entry in enumerate(layers):
+        if not _is_entry(entry):
+            raise LayerFusionError(f"{file}: layer {number} lacks a field or has one of the wrong type; mend it.")
+    return manifest
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    placement, opacity = entry.get("placement"), entry.get("opacity")
+    file, name = entry.get("file"), entry.get("name")
+    return (
+        isinstance(file, str)
+        and file == Path(file).name
+        and "\\" not in file
+        and "\0" not in file
+        and isinstance(name, str)
+        and isinstance(placement, list)
+        and len(placement) == 6
+        and all(type(number) in (int, float) for number in [*placement, opacity])
+        and isinstance(entry.get("visible"), bool)
+        and isinstance(entry.get("blend"), str)
+    )
+
+
+def _read_triplet(path: Path) -> LayerStack:
+    pictures = {}
+    for name in ("foreground", "background", "blended"):
+        file = path / f"{name}.png"
+        if file.exists():
+            pictures[name] = Image.fromarray(decode(file, str(file), ("PNG",)))
+    return stack_from_triplet(**pictures)

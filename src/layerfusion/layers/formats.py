@@ -1,0 +1,110 @@
+"""Read and write a stack; the kind of file is told by its ending."""
+
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.files import atomic_write
+from layerfusion.layers import flat, folder, html, ora, pptx, psd, tiff
+from layerfusion.layers.stack import LayerStack
+
+
+class Format(NamedTuple):
+    """One kind of file: what a person calls it, its writer, its reader if it has one, and the package it needs."""
+
+    title: str
+    write: Callable[[LayerStack, Path], None]
+    read: Callable[[Path], LayerStack] | None = None
+    needs: str | None = None
+
+
+FORMATS: dict[str, Format] = {
+    "psd": Format("Photoshop", psd.write, psd.read, needs="psd_tools"),
+    "ora": Format("OpenRaster", ora.write, ora.read),
+    "pptx": Format("PowerPoint", pptx.write, needs="pptx"),
+    "tiff": Format("multi-page TIFF", tiff.write),
+    "tif": Format("multi-page TIFF", tiff.write),
+    "html": Format("web page", html.write),
+    "png": Format("flattened PNG", flat.write),
+    "webp": Format("flattened WebP", flat.write),
+    "avif": Format("flattened AVIF", flat.write),
+}
+READABLE = "a folder of PNGs, .psd or .ora"
+
+
+def _format(path: Path) -> Format:
+    """What the ending names."""
+    found = FORMATS.get(path.suffix.lower().removeprefix("."))
+    if found is None:
+        raise LayerFusionError(
+            f"{path} ends in no kind of file known here; use a folder or one of .{', .'.join(FORMATS)}."
+        )
+    if found.needs:
+        try:
+            importlib.import_module(found.needs)
+        except ImportError:
+            raise LayerFusionError(
+                f"{found.title} files need a package that is missing; run: pip install 'layerfusion[formats]'."
+            ) from None
+    return found
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this name means a folder of PNGs: it is one, or has no ending."""
+    return path.is_dir() or not path.suffix
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that `write` would refuse, before any picture is made.
+
+    Raises:
+        LayerFusionError: the ending names no kind, its package is missing, or the folder holds other files.
+    """
+    target = Path(path)
+    if is_folder(target):
+        folder.check_replaceable(target)
+    else:
+        _format(target)
+
+
+def write(stack: LayerStack, path: str | os.PathLike[str], overwrite: bool = True) -> Path:
+    """Write a stack to the kind of file that the ending names; no ending means a folder of PNGs with a manifest.
+
+    The target is replaced in one step when its successor is whole; after any error it is as it was.
+
+    Returns:
+        The path written.
+
+    Raises:
+        LayerFusionError: the kind is not known, its package is missing, the kind cannot hold this stack, the folder
+            cannot be written to, or the target exists and `overwrite` is false.
+    """
+    target = Path(path)
+    check_writable(target)
+    stack.check_memory()
+    if is_folder(target):
+        folder.write(stack, target, overwrite)
+        return target
+    with atomic_write(target, overwrite) as temporary:
+        _format(target).write(stack, temporary)
+    return target
+
+
+def read(path: str | os.PathLike[str]) -> LayerStack:
+    """Read a folder of PNGs with its manifest, a triplet's folder, a .psd or an .ora.
+
+    Raises:
+        LayerFusionError: it is missing, of another kind, damaged, or too large.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise LayerFusionError(f"{source} does not exist; check the name.")
+    if source.is_dir():
+        return folder.read(source)
+    reader = _format(source).read
+    if reader is None:
+        raise LayerFusionError(f"{source} cannot be read back as layers; give {READABLE}.")
+    return reader(source)

@@ -1,0 +1,212 @@
+"""Photoshop files, by psd-tools.
+
+A PSD layer has no placement but a whole-pixel offset, so placements are baked when a stack is written. Opacity is kept
+in steps of 1/255. The flattened preview that other programs show is this project's own composite.
+"""
+
+import logging
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.layers.affine import Affine
+from layerfusion.layers.composite import Blend
+from layerfusion.layers.limits import DAMAGE, check_memory, check_size
+from layerfusion.layers.stack import MAX_LAYERS, Layer, LayerStack, clean_name, pixels_of
+
+MODES: dict[Blend, bytes] = {"normal": b"norm", "multiply": b"mul ", "screen": b"scrn", "overlay": b"over"}
+
+
+def write(stack: LayerStack, path: Path) -> None:
+    """Write named layers with offset, opacity, visibility and blend mode, and the flattened preview.
+
+    Raises:
+        LayerFusionError: a layer ends farther from the canvas than the format's numbers reach.
+    """
+    from psd_tools.constants import ColorMode
+    from psd_tools.psd import PSD
+    from psd_tools.psd.header import FileHeader
+    from psd_tools.psd.image_data import ImageData
+    from psd_tools.psd.image_resources import ImageResources
+    from psd_tools.psd.layer_and_mask import ChannelImageData, LayerAndMaskInformation, LayerInfo, LayerRecords
+
+    baked = stack.baked()
+    preview = np.asarray(baked.composite())
+    seen_through = bool((preview[..., 3] < 255).any())
+    header = FileHeader(
+        channels=4 if seen_through else 3, height=stack.height, width=stack.width, color_mode=ColorMode.RGB
+    )
+    records = [_record(layer) for layer in baked]
+    # A negative count says that the preview's fourth channel is its transparency.
+    info = LayerInfo(
+        -len(records) if seen_through else len(records),
+        LayerRecords([record for record, _ in records]),
+        ChannelImageData([channels for _, channels in records]),
+    )
+    image_data = ImageData(compression=_rle())
+    image_data.set_data([preview[..., channel].tobytes() for channel in range(header.channels)], header)
+    document = PSD(
+        header=header,
+        image_resources=ImageResources.new(),
+        layer_and_mask_information=LayerAndMaskInformation(layer_info=info),
+        image_data=image_data,
+    )
+    with path.open("wb") as file:
+        document.write(file)
+
+
+def _rle() -> Any:
+    from psd_tools.constants import Compression
+
+    return Compression.RLE
+
+
+def _record(layer: Layer) -> tuple[Any, Any]:
+    """psd-tools' record and channel data of one baked layer."""
+    from psd_tools.constants import BlendMode, ChannelID, Tag
+    from psd_tools.psd.layer_and_mask import ChannelData, ChannelDataList, ChannelInfo, LayerFlags, LayerRecord
+    from psd_tools.psd.tagged_blocks import TaggedBlocks
+
+    left, top = layer.offset
+    width, height = layer.size
+    if max(abs(left), abs(top), abs(left + width), abs(top + height)) >= 1 << 31:
+        raise LayerFusionError(f"Layer {layer.name!r} lies too far from the canvas for a PSD; move it closer.")
+    # Photoshop shows the Unicode name; the old one is for readers that know Mac Roman only.
+    legacy = layer.name.encode("macroman", "replace").decode("macroman")
+    blocks = TaggedBlocks()
+    blocks.set_data(Tag.UNICODE_LAYER_NAME, layer.name)
+    record = LayerRecord(
+        top=top,
+        left=left,
+        bottom=top + height,
+        right=left + width,
+        blend_mode=BlendMode(MODES[layer.blend]),
+        opacity=round(layer.opacity * 255),
+        flags=LayerFlags(visible=layer.visible),
+        name=legacy,
+        tagged_blocks=blocks,
+    )
+    channels = ChannelDataList()
+    for identity, channel in ((ChannelID.TRANSPARENCY_MASK, 3), *((ChannelID(number), number) for number in range(3))):
+        data = ChannelData(compression=_rle())
+        data.set_data(layer.pixels[..., channel].tobytes(), width, height, 8)
+        record.channel_info.append(ChannelInfo(identity, len(data.data) + 2))
+        channels.append(data)
+    return record, channels
+
+
+def read(path: Path) -> LayerStack:
+    """Read a PSD or PSB of any colour mode and depth as 8-bit RGBA layers.
+
+    Groups are dissolved: their opacity and visibility pass to their layers. Layer masks are worked into the alpha.
+    What this project has no word for (other blend modes, clipping, effects, adjustment layers) is left out, with a
+    warning that names it.
+
+    Raises:
+        LayerFusionError: not a PSD, damaged, or too large.
+    """
+    width, height = _header(path)
+    with _strict(path):
+        from psd_tools import PSDImage
+
+        document = PSDImage.open(path)
+        sources = [source for source in document.descendants() if not source.is_group()]
+        if len(sources) > MAX_LAYERS:
+            raise LayerFusionError(f"{path} has {len(sources)} layers; the limit is {MAX_LAYERS}.")
+        for source in sources:
+            if source.width > 0 and source.height > 0:
+                check_size(source.width, source.height, f"{path}, layer {clean_name(source.name)!r},")
+        sizes = [(source.width, source.height) for source in sources]
+        check_memory([(width, height), *sizes], str(path))
+        stack = LayerStack(width, height)
+        if not sources:
+            stack.layers = [Layer("background", pixels_of(document.topil()))]
+        for source in sources:
+            layer = _layer(source)
+            if layer is not None:
+                stack.layers.append(layer)
+    return stack
+
+
+def _header(path: Path) -> tuple[int, int]:
+    """(width, height), checked before psd-tools reads a byte."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError as error:
+        raise LayerFusionError(f"{path} cannot be read ({error.strerror}); check the name.") from None
+    if head[:4] != b"8BPS":
+        raise LayerFusionError(f"{path} is not a Photoshop file, whatever its ending says; give a .psd.")
+    if len(head) < 26:
+        raise LayerFusionError(f"{path} is cut short or damaged; get or make it again.")
+    height, width = struct.unpack(">II", head[14:22])
+    check_size(width, height, str(path))
+    return width, height
+
+
+@contextmanager
+def _strict(path: Path) -> Iterator[None]:
+    """Turn psd-tools' warnings of damage, which it would paint over in black, into the sentence for a damaged file."""
+    logger = logging.getLogger("psd_tools")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*decode failed.*")
+            yield
+    except LayerFusionError:
+        raise
+    except MemoryError:
+        raise LayerFusionError(f"{path} does not fit in memory; make it smaller first.") from None
+    except (*DAMAGE, Warning, AssertionError, AttributeError, RecursionError, NotImplementedError):
+        raise LayerFusionError(f"{path} is cut short or damaged, or is a kind of PSD not known here.") from None
+    finally:
+        logger.setLevel(before)
+
+
+def _layer(source: Any) -> Layer | None:
+    """One of psd-tools' layers as ours; None, with a warning, if it has no pixels."""
+    name = clean_name(source.name.rstrip("\0"))
+    if source.width == 0 or source.height == 0:
+        return Layer(name, np.zeros((1, 1, 4), np.uint8))
+    picture = source.topil()
+    if picture is None:
+        warnings.warn(f"Layer {name!r} ({source.kind}) has no pixels and is left out.", stacklevel=2)
+        return None
+    if source.has_effects() or source.clipping_layer:
+        warnings.warn(f"Layer {name!r} has effects or is clipped, which is not kept.", stacklevel=2)
+    pixels = pixels_of(picture)
+    if source.has_mask() and not source.mask.disabled:
+        pixels[..., 3] = np.rint(pixels[..., 3] * _mask(source))
+    opacity, visible = source.opacity / 255, source.visible
+    group = source.parent
+    while group is not None and group.parent is not None:
+        opacity, visible = opacity * group.opacity / 255, visible and group.visible
+        group = group.parent
+    placement = Affine.translation(source.left, source.top)
+    return Layer(name, pixels, placement, opacity, visible, _blend(source, name))
+
+
+def _blend(source: Any, name: str) -> Blend:
+    known = {mode: blend for blend, mode in MODES.items()}
+    mode = bytes(source.blend_mode.value)
+    if mode not in known:
+        warnings.warn(f"Layer {name!r} blends by {source.blend_mode.name.lower()}, read as normal.", stacklevel=2)
+    return known.get(mode, "normal")
+
+
+def _mask(source: Any) -> np.ndarray:
+    """float (h, w) in [0, 1]: the layer's mask over the layer's own rectangle."""
+    mask = source.mask
+    shown = Image.new("L", (source.width, source.height), mask.background_color)
+    picture = mask.topil()
+    if picture is not None:
+        shown.paste(picture.convert("L"), (mask.left - source.left, mask.top - source.top))
+    return np.asarray(shown) / 255
