@@ -1,9 +1,9 @@
 """Attention blending (Algorithm 3): one UNet, every stream in one batch.
 
 `JointAttention` puts its processors on a UNet for the time of a `with` block and leaves it as it was found. Within the
-block, `predict` and `take_prior` call the UNet and tell the processors what the call is. Each processor projects the foregrounds' rows
-through the foreground offsets, lets the blended and the background stream attend to each other, and blends the
-attention outputs after the output projection, the only place where the two models' outputs live in one space.
+block, `predict` and `take_prior` call the UNet and tell the processors what the call is. Each processor projects the
+foregrounds' rows through the foreground offsets, lets the blended and the background stream attend to each other, and
+blends the attention outputs after the output projection, the only place where both models' outputs live in one space.
 """
 
 from collections.abc import Callable, Iterator

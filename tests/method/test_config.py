@@ -1,0 +1,57 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerfusion import LayerFusionConfig, LayerFusionError
+
+
+def test_defaults_are_the_papers():
+    config = LayerFusionConfig()
+    assert (config.mask, config.boundary, config.structure_from) == ("combined", 10.0, "prior_pass")
+    assert config.blend and config.update_foreground and config.share_attention and config.share_noise
+    assert config.steps == (0.0, 1.0) and config.layers == ("*",)
+
+
+@given(
+    st.builds(
+        LayerFusionConfig,
+        mask=st.sampled_from(["combined", "self", "cross"]),
+        boundary=st.floats(0.01, 1000),
+        structure_layer=st.none() | st.text(),
+        structure_sign=st.sampled_from([None, 1, -1]),
+        structure_from=st.sampled_from(["prior_pass", "previous_step"]),
+        blend=st.booleans(),
+        steps=st.tuples(st.floats(0, 0.5), st.floats(0.5, 1)),
+        layers=st.lists(st.text(min_size=1), min_size=1).map(tuple),
+    )
+)
+def test_json_round_trip(config):
+    assert LayerFusionConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"mask": "all"}, "mask is 'all'; choose one of combined, self, cross."),
+        ({"boundary": 0}, "boundary is 0"),
+        ({"boundary": float("nan")}, "boundary is nan"),
+        ({"structure_sign": 2}, "structure_sign is 2"),
+        ({"structure_from": "thin air"}, "choose one of prior_pass, previous_step."),
+        ({"steps": (0.8, 0.2)}, "steps is (0.8, 0.2)"),
+        ({"layers": ()}, "layers is empty"),
+        ({"bondary": 3}, "has no setting 'bondary'"),
+    ],
+)
+def test_bad_values_get_a_sentence(values, sentence):
+    with pytest.raises(LayerFusionError) as error:
+        LayerFusionConfig.from_dict(values)
+    assert sentence in str(error.value)
+
+
+def test_blending_steps_are_fractions_of_the_run():
+    config = LayerFusionConfig(steps=(0.2, 0.6))
+    assert [i for i in range(10) if config.blends_at(i, 10)] == [2, 3, 4, 5]
+    assert all(LayerFusionConfig().blends_at(i, 7) for i in range(7))
+    assert not any(LayerFusionConfig(blend=False).blends_at(i, 7) for i in range(7))
