@@ -62,7 +62,7 @@ def test_a_file_or_a_folder_with_one_file_is_found(whole: Path) -> None:
     assert find_weights(whole) == whole
     assert find_weights(str(whole.parent)) == whole
     save_file({}, whole.parent / "other.safetensors")
-    with pytest.raises(WeightsError, match="holds other.safetensors, whole.safetensors; name the file itself"):
+    with pytest.raises(WeightsError, match=r"holds other.safetensors, whole.safetensors; name the file itself"):
         find_weights(whole.parent)
 
 

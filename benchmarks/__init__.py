@@ -1,0 +1,1 @@
+"""What is timed, and the last results with the machine's name."""
