@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.models.vocabulary import Vocabulary
 from recipes.mini.world import GREY, KINDS, World, captions, fetch, load, sprites, vocabulary
 from recipes.mini.world.paint import Canvas
 from recipes.mini.world.scenes import PAINTERS
@@ -233,3 +234,17 @@ def test_a_failing_npm_is_reported_in_one_sentence(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(fetch.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(LayerFusionError, match="network is down"):
         fetch.sprites(tmp_path)
+
+
+# What a model carries
+
+
+def test_a_trained_model_knows_every_word_of_its_captions(world: World) -> None:
+    known = Vocabulary.from_dict(vocabulary.for_model("core"))
+    assert {name for entries in known.objects.values() for e in entries for name in e.names} == {
+        phrase for spec in CORE.objects for phrase in spec.phrases
+    }
+    for kind in KINDS:
+        for seed in range(60):
+            assert known.unknown_words(world.sample(seed, kind).caption) == {}
+    assert set(known.unknown_words("a gryphon in a dungeon")) == {"gryphon", "dungeon"}

@@ -35,7 +35,7 @@ def caption(
         text = where if roll < 0.75 else bare if roll < 0.9 else f"a picture of {where}"
     elif scene is None:
         what = noun(rng, obj, colour)
-        cute = f"a cute {what}" if obj.kind == "animal" else article(what)
+        cute = f"a cute {what}" if obj.kind == "animals" else article(what)
         text = article(what) if roll < 0.65 else what if roll < 0.85 else cute
     else:
         what, where = article(noun(rng, obj, colour)), place(rng, scene)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import yaml
 
+from layerfusion.models.vocabulary import split
 from recipes.mini.world.paint import rgb
 
 Tier = Literal["core", "full"]
@@ -133,3 +134,27 @@ def load(tier: Tier = "full", file: Path = FILE) -> Vocabulary:
     scenes = tuple(_scene(name, entry) for name, entry in data["scenes"].items() if kept(entry))
     styles = tuple(StyleSpec(key=key, phrase=phrase) for phrase, key in data["styles"].items())
     return Vocabulary(objects=objects, scenes=scenes, styles=styles, colours=colours)
+
+
+def for_model(tier: Tier) -> dict[str, Any]:
+    """The `vocabulary.json` of a model trained on this tier, as `layerfusion.models.vocabulary` reads it."""
+    known = load(tier)
+    objects: dict[str, list[dict[str, Any]]] = {}
+    for spec in known.objects:
+        entry: dict[str, Any] = {"name": spec.key, "synonyms": list(spec.phrases[1:]), "coloured": bool(spec.colours)}
+        objects.setdefault(spec.kind, []).append(entry)
+    scenes = [
+        {"name": spec.key, "synonyms": [phrase.split(" ", 1)[1] for phrase in spec.phrases[1:]]}
+        for spec in known.scenes
+    ]
+    styles = [spec.phrase for spec in known.styles]
+    phrases = [
+        *(phrase for spec in known.objects for phrase in spec.phrases),
+        *(phrase for spec in known.scenes for phrase in spec.phrases),
+        *known.colours,
+        *styles,
+        "a cute",
+        "a picture of an with in on by",
+    ]
+    words = sorted({word for phrase in phrases for word in split(phrase)})
+    return {"objects": objects, "colours": list(known.colours), "scenes": scenes, "styles": styles, "words": words}
