@@ -92,10 +92,13 @@ class Affine:
 
     @property
     def is_exact(self) -> bool:
-        """Whether pixels land on pixels: quarter turns, flips and whole-pixel moves, so nothing is resampled."""
-        linear = (self.a, self.b, self.d, self.e)
-        on_grid = all(number in (-1.0, 0.0, 1.0) for number in linear) and (self.a == 0) == (self.e == 0)
-        return on_grid and self.c == int(self.c) and self.f == int(self.f)
+        """Whether pixels land on pixels: quarter turns, flips and whole-pixel moves, so nothing is resampled.
+
+        Within a millionth, so that scaling by 2 and then by 0.5 counts as nothing done.
+        """
+        near = [abs(number - round(number)) < 1e-6 for number in self.as_tuple()]
+        linear = {abs(round(number)) for number in (self.a, self.b, self.d, self.e)}
+        return all(near) and linear == {0, 1} and abs(round(self.a)) == abs(round(self.e))
 
     def similarity(self) -> "tuple[float, float, float, bool] | None":
         """(scale along x, scale along y, clockwise degrees, mirrored) of flip first, then scale, then turn.

@@ -1,30 +1,42 @@
-"""One flattened picture: PNG, WebP or AVIF, by Pillow, with transparency."""
+"""One flattened picture, by Pillow: PNG, WebP and AVIF with transparency, JPEG on white."""
 
 from pathlib import Path
 from typing import Any
 
-from PIL import features
+from PIL import Image, features
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers.stack import LayerStack
 
+# PNG without loss; the others at a quality where no loss is seen.
+SETTINGS: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".webp": {"quality": 92},
+    ".avif": {"quality": 88, "subsampling": "4:4:4"},
+    ".jpg": {"quality": 93, "subsampling": "4:4:4"},
+}
+ENDINGS = tuple(SETTINGS)
 MAX_SIDE = {".webp": 16_383, ".avif": 16_384}
 
 
 def write(stack: LayerStack, path: Path) -> None:
-    """Write the composite; PNG without loss, WebP and AVIF at a quality where no loss is seen.
+    """Write the composite; errors as for `save_picture`."""
+    save_picture(stack.composite(), path)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write an RGBA picture to the kind that the ending names, one of ENDINGS.
 
     Raises:
-        LayerFusionError: the canvas is larger than the kind allows, or this Pillow cannot write AVIF.
+        LayerFusionError: it is larger than the kind allows, or this Pillow cannot write AVIF.
     """
     ending = path.suffix.lower()
-    if max(stack.size) > MAX_SIDE.get(ending, max(stack.size)):
+    if max(picture.size) > MAX_SIDE.get(ending, max(picture.size)):
         raise LayerFusionError(f"{ending} pictures have at most {MAX_SIDE[ending]} pixels a side; use .png.")
     if ending == ".avif" and not features.check("avif"):
         raise LayerFusionError("This Pillow cannot write AVIF; run: pip install 'pillow>=11.3', or use .webp.")
-    settings: dict[str, dict[str, Any]] = {
-        ".png": {},
-        ".webp": {"quality": 92, "method": 4},
-        ".avif": {"quality": 88, "subsampling": "4:4:4"},
-    }
-    stack.composite().save(path, **settings[ending])
+    if ending == ".jpg":
+        white = Image.new("RGBA", picture.size, "white")
+        white.alpha_composite(picture)
+        picture = white.convert("RGB")
+    picture.save(path, **SETTINGS[ending])

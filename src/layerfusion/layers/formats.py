@@ -31,6 +31,7 @@ FORMATS: dict[str, Format] = {
     "png": Format("flattened PNG", flat.write),
     "webp": Format("flattened WebP", flat.write),
     "avif": Format("flattened AVIF", flat.write),
+    "jpg": Format("flattened JPEG", flat.write),
 }
 READABLE = "a folder of PNGs, .psd or .ora"
 

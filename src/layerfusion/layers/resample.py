@@ -57,11 +57,11 @@ def _permute(pixels: np.ndarray, placement: Affine) -> tuple[np.ndarray, int, in
     """Move pixels to pixels: no arithmetic on colours."""
     height, width = pixels.shape[:2]
     left, top, _, _ = placement.bounds(width, height)
-    transposed = placement.a == 0
+    a, b, _, d, e, _ = (round(number) for number in placement.as_tuple())
+    transposed = a == 0
     turned = pixels.swapaxes(0, 1) if transposed else pixels
-    along_x, along_y = (placement.b, placement.d) if transposed else (placement.a, placement.e)
-    turned = turned[:: int(along_y), :: int(along_x)]
-    return np.ascontiguousarray(turned), int(left), int(top)
+    along_x, along_y = (b, d) if transposed else (a, e)
+    return np.ascontiguousarray(turned[::along_y, ::along_x]), round(left), round(top)
 
 
 def _prepare(pixels: np.ndarray, placement: Affine, linear: bool) -> tuple[list[Image.Image], Affine]:

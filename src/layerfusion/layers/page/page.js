@@ -88,6 +88,7 @@ function draw() {
 function drawFrame() {
   byId("frame").toggleAttribute("hidden", !selected);
   if (!selected) return;
+  byId("frame").classList.toggle("locked", selected.locked);
   const zoom = canvas.clientWidth / stack.width;
   const points = corners(selected).map((p) => ({ x: p.x * zoom, y: p.y * zoom }));
   byId("outline").setAttribute("points", points.map((p) => `${p.x},${p.y}`).join(" "));
@@ -172,6 +173,7 @@ function showDetails() {
   for (const [id, value] of Object.entries(numbers)) {
     if (document.activeElement !== byId(id)) byId(id).value = Math.round(value * 10) / 10;
   }
+  document.querySelectorAll(".grid input, #flip").forEach((field) => { field.disabled = selected.locked; });
   byId("raise").disabled = selected === layers.at(-1);
   byId("lower").disabled = selected === layers[0];
 }
@@ -182,7 +184,7 @@ function show() {
 }
 
 function change(part) {
-  if (!selected) return;
+  if (!selected || selected.locked) return;
   Object.assign(selected.change, part);
   selected.change.scale = Math.min(10, Math.max(0.01, selected.change.scale));
   draw();
@@ -195,7 +197,7 @@ function follow(target, event, step) {
   event.preventDefault();
   target.setPointerCapture(event.pointerId);
   const start = { point: toCanvas(event), change: { ...selected.change } };
-  target.onpointermove = (next) => change(step(start, toCanvas(next)));
+  target.onpointermove = (next) => change(step(start, toCanvas(next), next));
   target.onpointerup = target.onpointercancel = () => {
     target.onpointermove = target.onpointerup = target.onpointercancel = null;
     canvas.classList.remove("grabbing");
@@ -232,14 +234,14 @@ document.querySelectorAll("[data-corner]").forEach((handle) => handle.addEventLi
 byId("turn").addEventListener("pointerdown", (event) => {
   const middle = middleNow();
   const angle = (point) => Math.atan2(point.y - middle.y, point.x - middle.x) * 180 / Math.PI;
-  follow(byId("turn"), event, (start, point) => {
+  follow(byId("turn"), event, (start, point, { shiftKey }) => {
     const degrees = start.change.degrees + angle(point) - angle(start.point);
-    return { degrees: event.shiftKey ? Math.round(degrees / 15) * 15 : degrees };
+    return { degrees: shiftKey ? Math.round(degrees / 15) * 15 : degrees };
   });
 });
 
 canvas.addEventListener("wheel", (event) => {
-  if (!selected || selected.locked) return;
+  if (!selected) return;
   event.preventDefault();
   change({ scale: selected.change.scale * Math.exp(-event.deltaY * 0.001) });
 }, { passive: false });

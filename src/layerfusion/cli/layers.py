@@ -1,0 +1,185 @@
+"""The commands on layers: export, edit, composite, show."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from PIL import Image, ImageColor
+from rich.console import Console
+from rich.table import Table
+
+from layerfusion.cli.errors import handle_errors
+from layerfusion.errors import LayerFusionError
+from layerfusion.files import atomic_write
+from layerfusion.layers import FORMATS, Affine, Layer, check_writable, read, write
+from layerfusion.layers.flat import ENDINGS, save_picture
+from layerfusion.layers.limits import decode
+from layerfusion.layers.sheet import contact_sheet
+
+Source = Annotated[
+    Path, typer.Argument(help="A triplet's folder, a folder of PNGs with stack.json, a .psd or an .ora.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")]
+KINDS = f"a folder, .{', .'.join(FORMATS)}"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (export, edit, composite, show):
+        app.command()(handle_errors(command))
+
+
+def export(
+    source: Source,
+    to: Annotated[list[Path], typer.Option(help=f"Where to; the ending tells the kind: {KINDS}. Can be repeated.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write layers to another kind of file: Photoshop, Krita, PowerPoint, a web page, one flat picture."""
+    for target in to:
+        _check_target(target, overwrite)
+    stack = read(source)
+    for target in to:
+        _done(write(stack, target, overwrite))
+
+
+def edit(
+    source: Source,
+    layer: Annotated[str, typer.Option(help="The layer's name, or its number: 0 is the lowest.")],
+    out: Annotated[Path, typer.Option(help=f"Where to; the ending tells the kind: {KINDS}.")],
+    move: Annotated[str | None, typer.Option(help="Right and down, in pixels: 40,-20.")] = None,
+    scale: Annotated[str | None, typer.Option(help="About its middle: 0.8, or across and down: 0.8,1.2.")] = None,
+    rotate: Annotated[float, typer.Option(help="Degrees clockwise, about its middle.")] = 0.0,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror left to right.")] = False,
+    flip_vertical: Annotated[bool, typer.Option("--flip-vertical", help="Mirror upside down.")] = False,
+    opacity: Annotated[float | None, typer.Option(help="0 to 1.")] = None,
+    blend: Annotated[str | None, typer.Option(help="normal, multiply, screen or overlay.")] = None,
+    visible: Annotated[bool | None, typer.Option("--show/--hide", help="Show or hide it.")] = None,
+    rename: Annotated[str | None, typer.Option(help="A new name.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="New pixels, scaled to cover the old ones' place.")] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="First put it back to its own size at the top left.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Change one layer: reset, new pixels, flip, scale, rotate, move, in this order."""
+    _check_target(out, overwrite)
+    stack = read(source)
+    named = any(one.name == layer for one in stack)
+    key = int(layer) if layer.isdecimal() and not named else layer
+    changed = stack[key]
+    if reset:
+        changed = replace(changed, placement=Affine())
+    if picture is not None:
+        changed = _with_picture(changed, picture)
+    if flip:
+        changed = changed.flipped()
+    if flip_vertical:
+        changed = changed.flipped(vertical=True)
+    if scale is not None:
+        factors = _numbers(scale, "--scale", (1, 2))
+        changed = changed.scaled(factors[0], factors[-1])
+    changed = changed.rotated(rotate)
+    if move is not None:
+        right, down = _numbers(move, "--move", (2,))
+        changed = changed.moved(right, down)
+    given: dict[str, Any] = {"opacity": opacity, "blend": blend, "visible": visible, "name": rename}
+    stack[key] = replace(changed, **{field: value for field, value in given.items() if value is not None})
+    _done(write(stack, out, overwrite))
+
+
+def composite(
+    source: Source,
+    out: Annotated[Path, typer.Option(help=f"A picture: {', '.join(ENDINGS)}.")],
+    linear: Annotated[bool, typer.Option("--linear", help="Mix in linear light instead of sRGB.")] = False,
+    background: Annotated[str | None, typer.Option(help="A colour under everything: white, #20242c.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Flatten the visible layers to one picture."""
+    if out.suffix.lower() not in ENDINGS:
+        raise LayerFusionError(f"{out} is no kind of flat picture known here; end it in {', '.join(ENDINGS)}.")
+    _check_target(out, overwrite)
+    stack = read(source)
+    if background is not None:
+        colour = Image.new("RGBA", stack.size, _colour(background))
+        stack.layers.insert(0, Layer("colour", colour))  # type: ignore[arg-type]
+    with atomic_write(out, overwrite) as temporary:
+        save_picture(stack.composite(linear), temporary)
+    _done(out)
+
+
+def show(
+    source: Source,
+    picture: Annotated[Path | None, typer.Option(help="Also draw every layer on a checkerboard, to this PNG.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Print the layers as a table, highest first."""
+    stack = read(source)
+    table = Table(title=f"{source}: {stack.width} × {stack.height}")
+    for title in ("#", "layer", "pixels", "at", "scale", "turn", "opacity", "blend", "shown"):
+        table.add_column(title, justify="left" if title in ("layer", "blend", "shown") else "right", overflow="fold")
+    for number, layer in reversed(list(enumerate(stack))):
+        table.add_row(str(number), *_cells(layer))
+    Console().print(table)
+    if picture is not None:
+        with atomic_write(picture, overwrite) as temporary:
+            contact_sheet(stack).save(temporary, "PNG")
+        _done(picture)
+
+
+def _cells(layer: Layer) -> list[str]:
+    left, top, _, _ = layer.bounds()
+    shape = layer.placement.similarity()
+    scale, turn = "slanted", ""
+    if shape is not None:
+        across, down, degrees, mirrored = shape
+        scale = f"{across:.4g}" if abs(across - down) < 1e-6 else f"{across:.4g}, {down:.4g}"
+        turn = f"{degrees:.4g}°" + (" flipped" if mirrored else "")
+    return [
+        layer.name,
+        f"{layer.size[0]} × {layer.size[1]}",
+        f"{left}, {top}",
+        scale,
+        turn,
+        f"{layer.opacity:.0%}",
+        layer.blend,
+        "yes" if layer.visible else "hidden",
+    ]
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    """Refuse before any work what would be refused after it."""
+    if path.suffix.lower() not in ENDINGS:
+        check_writable(path)
+    if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
+        raise LayerFusionError(f"{path} already exists; choose another name or add --overwrite.")
+
+
+def _with_picture(layer: Layer, path: Path) -> Layer:
+    """The layer with a file's pixels, scaled to cover the old rectangle and centred on it."""
+    pixels = decode(path, str(path))
+    (width, height), (old_width, old_height) = (pixels.shape[1], pixels.shape[0]), layer.size
+    scale = max(old_width / width, old_height / height)
+    centring = Affine.translation((old_width - width * scale) / 2, (old_height - height * scale) / 2)
+    fitted = Affine.scaling(scale, scale).then(centring).then(layer.placement)
+    return replace(layer, pixels=pixels, placement=fitted)
+
+
+def _numbers(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
+    """Comma-separated numbers of an option."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in counts:
+        raise LayerFusionError(f"{option} {text!r} is not {' or '.join(map(str, counts))} numbers; write it as 40,-20.")
+    return numbers
+
+
+def _colour(text: str) -> tuple[int, ...]:
+    try:
+        return ImageColor.getcolor(text, "RGBA")  # type: ignore[return-value]
+    except ValueError:
+        raise LayerFusionError(f"{text!r} is no colour known here; write a name or #rrggbb.") from None
+
+
+def _done(path: Path) -> None:
+    typer.echo(f"{path}")
