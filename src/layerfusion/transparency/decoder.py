@@ -163,7 +163,8 @@ class TransparentDecoder(ModelMixin, ConfigMixin):
         for turns in ((0, 2), (1, 3)):
             views = [(turn, mirrored) for turn in turns for mirrored in (False, True)]
             estimate = self(
-                torch.cat([_view(pixels, *view) for view in views]), torch.cat([_view(latents, *view) for view in views])
+                torch.cat([_view(pixels, *view) for view in views]),
+                torch.cat([_view(latents, *view) for view in views]),
             ).clamp(0, 1)
             for one, (turn, mirrored) in zip(estimate.split(1), views, strict=True):
                 upright = torch.rot90(one, k=-turn, dims=(2, 3))

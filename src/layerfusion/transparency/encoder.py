@@ -23,9 +23,7 @@ class TransparentEncoder(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(
-        self, level_channels: tuple[int, ...] = (32, 64, 128, 256), latent_channels: int = 4
-    ) -> None:
+    def __init__(self, level_channels: tuple[int, ...] = (32, 64, 128, 256), latent_channels: int = 4) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         previous = 4
