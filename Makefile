@@ -45,8 +45,8 @@ world-preview: $(VENV)/.installed-dev  ## a sheet of pictures from the embedded 
 mini-report: $(VENV)/.installed-dev  ## measure the embedded model
 	$(BIN)/python -m recipes.mini.report --out outputs/mini-report
 
-bench: $(VENV)/.installed-dev  ## time the embedded model and the pieces of the method on this machine
-	$(BIN)/python -m benchmarks.memory
+bench: $(VENV)/.installed-dev  ## time the pieces of the method at SDXL sizes on this machine
+	$(BIN)/python -m benchmarks.pieces
 
 bench-sdxl: $(VENV)/.installed-dev  ## SDXL's full size with random weights: needs 24 GB of memory, or a CUDA GPU
 	$(BIN)/python -m benchmarks.sdxl

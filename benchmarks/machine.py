@@ -46,6 +46,8 @@ def conditions() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gib": round(memory / 2**30, 1),
+        # More than `cores` means that other work slowed this down.
+        "load_average": round(os.getloadavg()[0], 1),
         "gpu": gpu_name(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("torch", "diffusers", "transformers", "layerfusion")},

@@ -56,7 +56,7 @@ LIMIT_GIB = 24
 
 
 def randomly(module: nn.Module, device: str, dtype: torch.dtype) -> Any:
-    """Give a module built on the meta device random weights in place; no second copy and no float32 copy ever exists."""
+    """Give a module built on the meta device random weights in place; no copy of it ever exists."""
     nn.Module.to(module, dtype).to_empty(device=device)
     with torch.no_grad():
         for name, parameter in module.named_parameters():

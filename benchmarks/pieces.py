@@ -1,0 +1,82 @@
+"""The pieces of the method at SDXL's sizes, on this machine's CPU.
+
+    python -m benchmarks.pieces
+
+Structure prior: 4,096 tokens (1024x1024 at the last layer), 10 heads, float32; time, and peak memory above what the
+queries and keys take, each variant in a fresh process. Offsets: a 1280-channel projection of six rows of 1,024 tokens,
+two of them foreground, at rank 256.
+"""
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.machine import record
+from layerfusion.foreground import ForegroundOffsets
+from layerfusion.method.priors import minmax, structure_prior
+
+TOKENS, HEADS, HEAD_DIM = 4096, 10, 64
+CHANNELS, RANK, ROWS, FOREGROUND_ROWS = 1280, 256, 6, 2
+
+
+def naive_structure_prior(query: Tensor, key: Tensor) -> Tensor:
+    """Algorithm 1 as it is written: the whole map is held."""
+    probabilities = torch.softmax(query @ key.transpose(-1, -2) * HEAD_DIM**-0.5, dim=-1)
+    return 1 - minmax(1 / probabilities.mean(dim=1).square().sum(dim=-1))
+
+
+def seconds(run: Callable[[], Any], rounds: int = 5) -> float:
+    """Median over `rounds` calls, after one to warm up."""
+    times = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return round(statistics.median(times[1:]), 4)
+
+
+def measure_prior(variant: str) -> dict[str, float]:
+    """Runs in a process of its own, so that its peak is nobody else's."""
+    generator = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 1, HEADS, TOKENS, HEAD_DIM, generator=generator)
+    prior = structure_prior if variant == "in blocks" else naive_structure_prior
+    # A first, small call loads what the arithmetic needs.
+    prior(query[:, :, :64], key[:, :, :64])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    prior(query, key)
+    added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {"peak_mib_added": round(added, 1), "seconds": seconds(lambda: prior(query, key), rounds=3)}
+
+
+def measure_offsets() -> dict[str, float]:
+    with torch.no_grad():
+        linear = nn.Linear(CHANNELS, CHANNELS)
+        down, up = torch.randn(RANK, CHANNELS), torch.randn(CHANNELS, RANK)
+        offsets = ForegroundOffsets.from_tensors({"projection": (down, up)})
+        x = torch.randn(ROWS, 1024, CHANNELS)
+
+        def project(n_foreground: int) -> Callable[[], Tensor]:
+            return lambda: offsets.project("projection", linear, x, n_foreground)
+
+        result = {"no_foreground": seconds(project(0)), "low_rank": seconds(project(FOREGROUND_ROWS))}
+        offsets()["projection"].fused = linear.weight + up @ down
+        return result | {"fused": seconds(project(FOREGROUND_ROWS))}
+
+
+def main() -> None:
+    priors = {}
+    for variant in ("in blocks", "naive"):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+            priors[variant] = fresh.submit(measure_prior, variant).result()
+    record("pieces-cpu", {"structure_prior": priors, "projection_seconds": measure_offsets()})
+
+
+if __name__ == "__main__":
+    main()
