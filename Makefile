@@ -39,11 +39,15 @@ format: $(VENV)/.installed-dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-world-preview: $(VENV)/.installed-dev  ## a sheet of pictures from the embedded model's world
-	$(BIN)/python -m recipes.mini.preview --out outputs/world
+world-preview: $(VENV)/.installed-dev  ## sheets of pictures from the embedded model's world, into build/world (needs npm)
+	$(BIN)/python -m recipes.mini.world.preview
 
-mini-report: $(VENV)/.installed-dev  ## measure the embedded model
-	$(BIN)/python -m recipes.mini.report --out outputs/mini-report
+# The probe that judges the embedded model is trained once, on the same world.
+build/probe.safetensors: | $(VENV)/.installed-dev
+	$(BIN)/python -m recipes.mini.probes --out $@
+
+mini-report: $(VENV)/.installed-dev build/probe.safetensors  ## measure the embedded model, into docs/mini-report.md (needs npm)
+	$(BIN)/python -m recipes.mini.report
 
 bench: $(VENV)/.installed-dev  ## time the pieces of the method at SDXL sizes on this machine
 	$(BIN)/python -m benchmarks.pieces
