@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import cpu_offload
+from diffusers.pipelines.pipeline_loading_utils import _fetch_class_library_tuple
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig
@@ -158,3 +159,7 @@ def test_moving_to_another_type_takes_fused_weights_along(tiny: dict[str, Any]) 
 def test_merging_into_another_unet_is_refused(tiny: dict[str, Any]) -> None:
     with pytest.raises(LayerFusionError, match=r"has no projection elsewhere\.to_q"):
         ForegroundOffsets({"elsewhere.to_q": [4, 4, 1]}).merge_into(tiny["unet"])
+
+
+def test_saved_pipelines_find_the_class_where_it_will_stay() -> None:
+    assert _fetch_class_library_tuple(ForegroundOffsets({})) == ("layerfusion.foreground", "ForegroundOffsets")

@@ -11,3 +11,6 @@ __all__ = [
     "offsets_from_state_dict",
     "published_form",
 ]
+
+# A saved pipeline names the class by its module: the package, so that files within it may move.
+ForegroundOffsets.__module__ = __name__
