@@ -1,0 +1,157 @@
+"""The checks of the embedded model: what a probe, the true alpha and the true light say about generated triplets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from layerfusion import LayerFusionConfig, LayerFusionPipeline
+from layerfusion.decoding import decode_picture, decode_transparency
+from layerfusion.transparency import encode_transparent
+from recipes.mini.measures import Line, colour_gain, fit, interior, mean_overlap
+from recipes.mini.probes import NOTHING, Probe
+from recipes.mini.triplets import INDEPENDENT, Case, Triplets
+from recipes.mini.world import World
+from recipes.mini.world.light import total_gain
+
+FRESH = 80_000_000  # seeds of the report's own renders
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row of the verdict: what was measured, the bar, and whether it is met."""
+
+    name: str
+    value: float
+    bar: float
+    at_least: bool = True
+
+    @property
+    def met(self) -> bool:
+        """NaN meets no bar."""
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the probe says about triplets, as shares in [0, 1].
+
+    Attributes:
+        foreground: Foreground streams named as prompted.
+        background_scene: Background streams whose scene is named as prompted.
+        background_object: Background streams in which any object is found.
+        blended_object, blended_scene, blended_both: The same of the blended streams.
+    """
+
+    foreground: float
+    background_scene: float
+    background_object: float
+    blended_object: float
+    blended_scene: float
+    blended_both: float
+
+
+def name_triplets(probe: Probe, triplets: Triplets, blended: np.ndarray | None = None) -> Named:
+    """Ask the probe about every picture; `blended` takes the place of the blended streams (for alpha blending)."""
+    fronts = probe.name(triplets.on_grey)
+    backs = probe.name(triplets.background)
+    wholes = probe.name(triplets.blended if blended is None else blended)
+    objects = [case.obj for case in triplets.cases]
+    scenes = [case.scene for case in triplets.cases]
+    front = [name == obj for (name, _), obj in zip(fronts, objects, strict=True)]
+    found = [name == obj for (name, _), obj in zip(wholes, objects, strict=True)]
+    placed = [scene == asked for (_, scene), asked in zip(wholes, scenes, strict=True)]
+    return Named(
+        foreground=float(np.mean(front)),
+        background_scene=float(np.mean([scene == asked for (_, scene), asked in zip(backs, scenes, strict=True)])),
+        background_object=float(np.mean([name != NOTHING for name, _ in backs])),
+        blended_object=float(np.mean(found)),
+        blended_scene=float(np.mean(placed)),
+        blended_both=float(np.mean([a and b for a, b in zip(found, placed, strict=True)])),
+    )
+
+
+def true_gain(world: World, case: Case) -> np.ndarray:
+    """The light (3,) that the case's scene throws on its object, at the middle of the day."""
+    return total_gain(world.scene(case.scene), world.object(case.obj), np.ones(3, np.float32))
+
+
+def harmonization(
+    world: World, triplets: Triplets, unlit: dict[tuple[str, int], np.ndarray], blended: np.ndarray | None = None
+) -> tuple[Line, np.ndarray]:
+    """Regression of the blended picture's colour gain on the scene's true gain, over scenes and channels.
+
+    The gain is the mean colour of the subject in the blended picture over that of the same subject unlit: `unlit`
+    holds, by (object, seed), the foreground (H, W, 4) of an independent run, which no scene has touched. Both are
+    measured where the subject is solid in both foregrounds. Gains are averaged over the subjects of a scene.
+
+    Returns:
+        The regression, and its points (scenes, 3, 2): true and measured gain by channel.
+    """
+    pictures = triplets.blended if blended is None else blended
+    gains: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for i, case in enumerate(triplets.cases):
+        reference = unlit[case.obj, case.seed]
+        where = interior(np.minimum(reference[..., 3], triplets.foreground[i, ..., 3]))
+        measured = colour_gain(pictures[i], reference[..., :3], where)
+        if np.isfinite(measured).all():
+            gains.setdefault(case.scene, []).append((true_gain(world, case), measured))
+    points = np.array([np.mean(np.array(pairs), axis=0).T for pairs in gains.values()])
+    return fit(points[..., 0], points[..., 1]), points
+
+
+def real_harmonization(world: World, cases: Sequence[Case]) -> Line:
+    """The same measurement on real renders: what a perfect model would score."""
+    lit, foregrounds, unlit = [], [], {}
+    for case in cases:
+        sample = world.render("composite", obj=case.obj, scene=case.scene, seed=FRESH + case.seed)
+        assert sample.foreground is not None
+        foreground = sample.foreground.astype(np.float32) / 255
+        lit.append(sample.picture.astype(np.float32) / 255)
+        foregrounds.append(foreground)
+        unlit[case.obj, case.seed] = foreground
+    pictures = np.stack(lit)
+    triplets = Triplets(tuple(cases), np.stack(foregrounds), pictures, pictures, pictures)
+    return harmonization(world, triplets, unlit)[0]
+
+
+def subject_kept(probe: Probe, triplets: Triplets) -> tuple[float, float]:
+    """One subject and seed over many scenes: (share of its foregrounds named alike, mean overlap of their alphas)."""
+    agreements, overlaps = [], []
+    for subject in sorted({(case.obj, case.seed) for case in triplets.cases}):
+        alike = triplets.where(lambda case, subject=subject: (case.obj, case.seed) == subject)  # type: ignore[misc]
+        names = Counter(name for name, _ in probe.name(alike.on_grey))
+        agreements.append(names.most_common(1)[0][1] / len(alike.cases))
+        overlaps.append(mean_overlap(alike.foreground[..., 3]))
+    return float(np.mean(agreements)), float(np.mean(overlaps))
+
+
+@torch.no_grad()
+def alpha_errors(pipe: LayerFusionPipeline, world: World, per_object: int = 1, passes: int = 8) -> tuple[float, float]:
+    """Mean absolute error of alpha after encoding and decoding real RGBA: (over all objects, over see-through ones)."""
+    assert pipe.transparent_encoder is not None
+    errors: dict[bool, list[float]] = {True: [], False: []}
+    for spec in world.objects:
+        # The see-through ones are few and the harder: three times as many of them.
+        for k in range(per_object * (3 if spec.see_through else 1)):
+            sample = world.render("foreground", obj=spec.key, seed=FRESH + k)
+            assert sample.foreground is not None
+            rgba = torch.from_numpy(sample.foreground).movedim(-1, 0)[None, [3, 0, 1, 2]].float() / 255
+            latents = encode_transparent(pipe.vae, pipe.transparent_encoder, rgba)
+            picture = decode_picture(pipe.vae, latents)
+            decoded = decode_transparency(pipe.vae, pipe.transparent_decoder, picture, latents, passes)
+            errors[spec.see_through].append(float((decoded[:, 3:] - rgba[:, :1]).abs().mean()))
+    return float(np.mean(errors[True] + errors[False])), float(np.mean(errors[True]))
+
+
+def ablations() -> list[tuple[str, LayerFusionConfig]]:
+    """No blending, and every mask with every decision boundary of the paper's Fig. 8."""
+    masks = ("self", "cross", "combined")
+    rows = [
+        (f"{mask}, d = {d}", LayerFusionConfig(mask=mask, boundary=float(d))) for mask in masks for d in (1, 5, 10, 20)
+    ]  # type: ignore[arg-type]
+    return [("independent", INDEPENDENT), *rows]

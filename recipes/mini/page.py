@@ -1,0 +1,139 @@
+"""The report as a page: what was measured, in words and tables."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipes.mini.checks import Check, Named
+from recipes.mini.measures import Line
+from recipes.mini.priors import TIMES, LayerScore
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the ablation."""
+
+    name: str
+    line: Line
+    points: np.ndarray
+    named: Named
+    kept: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was measured."""
+
+    checks: list[Check]
+    rows: list[Row]
+    layers: list[LayerScore]
+    best_layer: tuple[str, int]
+    saved_layer: tuple[str | None, int]
+    real: Line
+    probe: dict[str, float]
+    counts: str
+
+
+def command_line() -> str:
+    """How this run was started, as a person would type it."""
+    return " ".join(["python -m recipes.mini.report", *sys.argv[1:]])
+
+
+def commit() -> str:
+    """The commit of the working tree, marked where the tree differs from it."""
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def markdown(report: Report, figures_at: str) -> str:
+    """The report as a page."""
+    met = sum(check.met for check in report.checks)
+    lines = [
+        "# The embedded model, measured",
+        "",
+        f"`{command_line()}` at commit `{commit()}`: {report.counts}. Every picture is fresh: no training has seen its "
+        f"seed. {met} of {len(report.checks)} bars are met.",
+        "",
+        "| check | measured | bar | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for check in report.checks:
+        sign = "≥" if check.at_least else "≤"
+        lines.append(
+            f"| {check.name} | {check.value:.3f} | {sign} {check.bar:g} | {'met' if check.met else '**missed**'} |"
+        )
+    probe = ", ".join(f"{name} {share:.1%}" for name, share in report.probe.items())
+    lines += ["", f"The probe's own accuracy on fresh renders, the ceiling of what it can find: {probe}.", ""]
+    lines += ablation_lines(report, figures_at) + prior_lines(report)
+    lines += [
+        "## Pictures",
+        "",
+        *(f"![{text}]({figures_at}/{name})\n" for name, text in FIGURES.items()),
+    ]
+    return "\n".join(lines)
+
+
+FIGURES = {
+    "one-subject.png": "One subject and seed over several background prompts",
+    "kinds.png": "Animals, vehicles, people, things with a colour word",
+    "see-through.png": "See-through things on a wooden table, and a campfire on a beach at night",
+    "styles.png": "Styles",
+}
+
+
+def ablation_lines(report: Report, figures_at: str) -> list[str]:
+    """The paper's Fig. 8 as numbers."""
+    lines = [
+        "## What blending does",
+        "",
+        "Slope and r belong to the regression of the subject's colour gain in the blended picture on the true gain of "
+        "the scene's light, over scenes and channels; the gain is taken against the same subject from an "
+        "independent run. Real renders, measured in the same way, give slope "
+        f"{report.real.slope:.2f} and r {report.real.r:.2f}: the ceiling. “Independent” is three independent runs, its "
+        "blended picture the foreground laid over the background: its light cannot follow the scene.",
+        "",
+        "| mask | slope | r | subject found in blended | scene found in blended | object in background | "
+        "foreground named | subject kept | overlap of alphas |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in report.rows:
+        named = row.named
+        shares = (
+            named.blended_object,
+            named.blended_scene,
+            named.background_object,
+            named.foreground,
+            row.kept[0],
+        )
+        cells = [row.name, f"{row.line.slope:.2f}", f"{row.line.r:.2f}", *(f"{s:.0%}" for s in shares)]
+        lines.append(f"| {' | '.join(cells)} | {row.kept[1]:.2f} |")
+    pictures = (("gains.png", "Measured over true gain"), ("ablation.png", "One subject under every mask"))
+    return [*lines, "", *(f"![{text}]({figures_at}/{name})\n" for name, text in pictures)]
+
+
+def prior_lines(report: Report) -> list[str]:
+    """The table of priors, layer by layer."""
+    layer, sign = report.best_layer
+    saved, saved_sign = report.saved_layer
+    times = ", ".join(f"{t:g}" for t in TIMES)
+    lines = [
+        "## Priors against true alpha",
+        "",
+        f"Areas under the ROC curve at t = {times} T, on foregrounds the model has not seen. The model is saved with "
+        f"the structure layer `{saved or 'the last'}`, sign {saved_sign:+d}; by this table the best is `{layer}`, "
+        f"sign {sign:+d}.",
+        "",
+        "| attention | grid | structure s' (sign +1) | content c | soft mask |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for score in report.layers:
+        columns = (
+            " ".join(f"{v:.2f}" for v in values) or "–" for values in (score.structure, score.content, score.soft)
+        )
+        name = score.layer.replace("transformer_blocks", "blocks")
+        lines.append(f"| `{name}` | {score.grid[0]}×{score.grid[1]} | {' | '.join(columns)} |")
+    return [*lines, ""]

@@ -1,0 +1,136 @@
+"""The probe, the checks and the report, on a tiny random model and a small world: forms, not quality."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from layerfusion import LayerFusionPipeline
+from recipes.mini import checks, priors, probes, report
+from recipes.mini.checks import Check
+from recipes.mini.page import markdown
+from recipes.mini.triplets import Case, Sampling, Triplets, generate
+from recipes.mini.world import World
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def small(world: World) -> World:
+    """A few objects and scenes of the world."""
+    few = copy.copy(world)
+    few.objects = tuple(world.object(key) for key in ("penguin", "fox", "glass bottle"))
+    few.scenes = tuple(world.scene(key) for key in ("beach at night", "sandy beach", "dark cave"))
+    few.styles = world.styles[:1]
+    return few
+
+
+@pytest.fixture(scope="module")
+def pipe() -> LayerFusionPipeline:
+    components = tiny.tiny_components()
+    pipe = LayerFusionPipeline(
+        **components,
+        foreground=tiny.tiny_foreground(components["unet"]),
+        transparent_decoder=tiny.tiny_transparent_decoder(),
+        transparent_encoder=tiny.tiny_transparent_encoder(),
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def untrained(world: World) -> probes.Probe:
+    torch.manual_seed(0)
+    return probes.Probe([spec.key for spec in world.objects], [spec.key for spec in world.scenes], width=4).eval()
+
+
+def test_a_probe_learns_to_tell_scenes_and_emptiness(small: World) -> None:
+    probe = probes.train(small, pictures=24, steps=50, batch=32)
+    scores = probes.accuracy(probe, small, count=12)
+    assert scores["background scene"] > 0.8
+    assert scores["background object"] > 0.8
+
+
+def test_a_probe_survives_its_file(small: World, tmp_path: Path) -> None:
+    probe = probes.Probe([spec.key for spec in small.objects], [spec.key for spec in small.scenes]).eval()
+    probes.save(probe, tmp_path / "probe.safetensors", {"background scene": 0.5})
+    again, scores = probes.load(tmp_path / "probe.safetensors")
+    pictures = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
+    assert again.name(pictures) == probe.name(pictures)
+    assert scores == {"background scene": 0.5}
+
+
+def test_real_renders_score_as_a_perfect_model(world: World) -> None:
+    cases = [Case("fox", scene.key, 1) for scene in world.scenes]
+    line = checks.real_harmonization(world, cases)
+    assert line.slope == pytest.approx(1, abs=0.15) and line.r > 0.95
+
+
+def test_pasting_scores_zero(world: World) -> None:
+    cases = [Case("fox", scene.key, 1) for scene in world.scenes]
+    foreground = world.render("foreground", obj="fox", seed=1).foreground
+    assert foreground is not None
+    many = np.stack([foreground.astype(np.float32) / 255] * len(cases))
+    triplets = Triplets(tuple(cases), many, many[..., :3], many[..., :3], many[..., :3])
+    line, points = checks.harmonization(world, triplets, {("fox", 1): many[0]})
+    assert line.slope == pytest.approx(0, abs=1e-3)
+    assert points.shape == (len(cases), 3, 2)
+
+
+def test_a_triplet_does_not_depend_on_its_batch(pipe: LayerFusionPipeline, small: World) -> None:
+    cases = [Case("fox", "sandy beach", 1), Case("penguin", "dark cave", 2), Case("fox", "dark cave", 1)]
+    together = generate(pipe, small, cases, None, Sampling(steps=2, batch=3, passes=1))
+    alone = generate(pipe, small, cases, None, Sampling(steps=2, batch=1, passes=1))
+    assert np.abs(together.blended - alone.blended).max() < 1e-3
+    assert Case("fox", "sandy beach", 1, "blue", "comics").prompts(small) == (
+        "a blue fox",
+        "a sandy beach, comics style",
+    )
+
+
+def test_the_prior_table_has_every_attention_and_finds_a_planted_choice(
+    pipe: LayerFusionPipeline, small: World
+) -> None:
+    table = priors.score_layers(pipe, small, count=3, times=(0.8, 0.2), batch=2)
+    names = [score.layer for score in table]
+    attentions = [name.removesuffix(".processor") for name in pipe.unet.attn_processors]
+    assert sorted(names) == sorted(attentions)
+    for score in table:
+        assert len(score.content) == len(score.soft) == 2
+        assert len(score.structure) == (2 if score.layer.endswith("attn1") else 0)
+        assert all(0 <= value <= 1 for value in (*score.structure, *score.content, *score.soft))
+    planted = [priors.LayerScore("a", (2, 2), [0.6, 0.4]), priors.LayerScore("b", (2, 2), [0.2, 0.1])]
+    assert priors.choose_structure(planted) == ("b", -1)
+
+
+def test_a_check_is_met_at_its_bar_and_never_by_nan() -> None:
+    assert Check("", 0.8, 0.8).met and not Check("", 0.79, 0.8).met
+    assert Check("", 0.02, 0.02, at_least=False).met and not Check("", 0.03, 0.02, at_least=False).met
+    assert not Check("", float("nan"), 0.8).met and not Check("", float("nan"), 0.8, at_least=False).met
+
+
+def test_the_report_is_whole(
+    pipe: LayerFusionPipeline, small: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "KINDS", (("fox", "sandy beach", None),))
+    monkeypatch.setattr(checks, "ablations", lambda: checks_ablations()[:1] + checks_ablations()[-2:-1])
+    probes.save(untrained(small), tmp_path / "probe.safetensors", {"background scene": 0.5})
+    figures = tmp_path / "images"
+    figures.mkdir()
+    args = argparse.Namespace(
+        probe=tmp_path / "probe.safetensors", prior_pictures=2, per_object=1, subjects=1, figures=figures
+    )
+    result = report.measure(pipe, small, args, Sampling(steps=1, batch=3, passes=1))
+    assert len(result.checks) == 13
+    assert [row.name for row in result.rows] == ["independent", "combined, d = 10"]
+    page = markdown(result, "images")
+    assert page.count("| met |") + page.count("**missed**") == 13
+    drawn = {path.name for path in figures.glob("*.png")}
+    assert {name for name in drawn if f"images/{name}" in page} == drawn
+    assert page.count("![") == len(drawn)
+
+
+checks_ablations = checks.ablations

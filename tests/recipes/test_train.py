@@ -1,0 +1,158 @@
+"""The training recipe on a model so small that every stage, the export and a triplet take seconds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from layerfusion import LayerFusionPipeline
+from layerfusion.errors import LayerFusionError
+from recipes.mini.train.autoencoder import build_autoencoder, train_autoencoder
+from recipes.mini.train.base import train_base
+from recipes.mini.train.data import Pictures, over_grey
+from recipes.mini.train.export import export
+from recipes.mini.train.foreground import train_foreground
+from recipes.mini.train.latents import SCALING_FACTOR, encode_pictures, load_latents, normalise
+from recipes.mini.train.loop import Loop, load_averaged
+from recipes.mini.train.priors import area_under_curve
+from recipes.mini.train.settings import Settings
+from recipes.mini.train.text import EOS, MAX_LENGTH, train_tokenizer
+from recipes.mini.train.transparency import train_transparency
+
+CPU = torch.device("cpu")
+TINY = Settings(
+    size=64,
+    tier="core",
+    vae=(8, 8, 8, 8),
+    vae_layers=1,
+    vae_batch=2,
+    unet=(32, 32),
+    unet_layers=1,
+    unet_batch=2,
+    head_dim=16,
+    text_width=32,
+    text_layers=2,
+    decoder=(8, 8, 8, 8, 8),
+    encoder=(4, 4, 4, 4),
+    transparency_batch=2,
+    offset_rank=2,
+)
+CAPTIONS = ["a fox", "a blue car", "an owl in a cave"]
+
+
+def write_pictures(run: Path) -> None:
+    rng = np.random.default_rng(0)
+    (run / "data").mkdir(parents=True)
+    for kind, channels in (("composite", 3), ("background", 3), ("foreground", 4)):
+        np.save(run / "data" / f"{kind}.npy", rng.integers(0, 256, (300, 64, 64, channels), dtype=np.uint8))
+        lines = [json.dumps(CAPTIONS[i % 3]) for i in range(300)]
+        (run / "data" / f"{kind}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that went through all stages, two steps or so each, and its export."""
+    folder = tmp_path_factory.mktemp("run")
+    write_pictures(folder)
+    moment = 0.0001
+    train_autoencoder(TINY, folder, CPU, moment)
+    vae = build_autoencoder(TINY)
+    load_averaged(folder, "autoencoder", {"vae": vae})
+    encode_pictures(vae.eval(), folder, CPU)
+    train_transparency(TINY, folder, CPU, moment)
+    train_base(TINY, folder, CPU, moment)
+    train_foreground(TINY, folder, CPU, moment)
+    export(TINY, folder, folder / "model", "up_blocks.1.attentions.0.transformer_blocks.0.attn1", -1)
+    return folder
+
+
+def test_exported_folder_makes_triplets(run: Path) -> None:
+    pipeline = LayerFusionPipeline.from_pretrained(run / "model")
+    assert pipeline.config.structure_layer == "up_blocks.1.attentions.0.transformer_blocks.0.attn1"
+    assert pipeline.config.structure_sign == -1
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(0)
+    result = pipeline("a fox", "a cave", num_inference_steps=2, generator=generator, width=64, height=64)
+    assert result.foreground[0].size == result.blended[0].size == (64, 64)
+    assert result.foreground[0].mode == "RGBA"
+    files = list((run / "model").rglob("*.safetensors"))
+    assert len(files) == 7 and (run / "model" / "README.md").exists()
+
+
+def test_tokenizer_of_the_export_equals_the_trained_one(run: Path, tmp_path: Path) -> None:
+    tokenizer = LayerFusionPipeline.from_pretrained(run / "model").tokenizer_2
+    trained = train_tokenizer(CAPTIONS * 100, tmp_path)
+    for text in ("a fox", "An OWL, in a cave!", "zebra 東京 3-d"):
+        assert tokenizer(text).input_ids == trained(text).input_ids
+
+
+def test_cached_latents_have_unit_spread(run: Path) -> None:
+    means = torch.cat([load_latents(run, kind)["mean"].float() for kind in ("composite", "background", "foreground")])
+    torch.testing.assert_close(means.std(dim=(0, 2, 3)), torch.ones(4), atol=0.1, rtol=0)
+    torch.testing.assert_close(means.mean(dim=(0, 2, 3)), torch.zeros(4), atol=0.1, rtol=0)
+
+
+def test_any_text_has_tokens(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(CAPTIONS, tmp_path)
+    ids = tokenizer("fox 東京 ~!", padding="max_length").input_ids
+    assert len(ids) == MAX_LENGTH and ids[0] == tokenizer.bos_token_id
+    assert tokenizer.decode(ids[1 : ids.index(tokenizer.eos_token_id)]).replace(" ", "") == "fox東京~!"
+    assert tokenizer.tokenize("a fox") == ["a</w>", "fox</w>"]
+    assert tokenizer.pad_token == EOS
+
+
+def test_normalising_changes_the_latents_and_not_the_pictures() -> None:
+    torch.manual_seed(0)
+    vae = build_autoencoder(TINY).eval()
+    pictures = torch.rand(4, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before = vae.encode(pictures).latent_dist
+        decoded = vae.decode(before.mean).sample
+        mean, std = before.mean.mean(dim=(0, 2, 3)), before.mean.std(dim=(0, 2, 3))
+        normalise(vae, mean, std)
+        after = vae.encode(pictures).latent_dist
+        torch.testing.assert_close(vae.decode(after.mean).sample, decoded, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after.mean.std(dim=(0, 2, 3)), torch.full((4,), 1 / SCALING_FACTOR))
+    torch.testing.assert_close(
+        after.std / before.std, (1 / (std * SCALING_FACTOR))[None, :, None, None].expand(4, 4, 8, 8)
+    )
+
+
+def test_a_stopped_stage_goes_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+
+    def loop_over(minutes: float) -> tuple[Loop, nn.Module]:
+        module = nn.Linear(2, 1)
+        return Loop(tmp_path, "stage", {"module": module}, minutes, peak=0.1, ema=0.5, device=CPU), module
+
+    first, module = loop_over(0.0005)
+    for _step, _due in first.steps():
+        first.update((module(torch.ones(1, 2)) - 3).pow(2).mean(), 1)
+    second, again = loop_over(0.001)
+    assert second.step == first.step and 0.4 < second.progress < 1
+    torch.testing.assert_close(again.weight, module.weight)
+    moments = [loop.optimizer.state_dict()["state"][0]["exp_avg"] for loop in (first, second)]
+    torch.testing.assert_close(*moments)
+    averaged = nn.Linear(2, 1)
+    load_averaged(tmp_path, "stage", {"module": averaged})
+    torch.testing.assert_close(averaged.weight, first.ema.shadow_params[0])
+
+
+def test_missing_pictures_are_named(tmp_path: Path) -> None:
+    with pytest.raises(LayerFusionError, match=r"composite\.npy is missing; run"):
+        Pictures(tmp_path, "composite")
+
+
+def test_grey_is_what_the_vae_is_fed() -> None:
+    rgba = torch.rand(2, 4, 8, 8)
+    torch.testing.assert_close(2 * over_grey(rgba) - 1, (2 * rgba[:, :3] - 1) * rgba[:, 3:])
+
+
+def test_area_under_curve() -> None:
+    truth = torch.tensor([True, True, False, False])
+    assert area_under_curve(torch.tensor([4.0, 3.0, 2.0, 1.0]), truth) == 1
+    assert area_under_curve(torch.tensor([4.0, 1.0, 3.0, 2.0]), truth) == 0.5
+    assert area_under_curve(torch.zeros(4), truth) == 0.5
