@@ -174,12 +174,12 @@ def draw(
 
 
 KINDS = (
-    ("tiger", "meadow", None),
-    ("owl", "starry night", None),
+    ("elephant", "meadow", None),
+    ("penguin", "snowy forest", None),
     ("car", "city street", "blue"),
-    ("helicopter", "mountain lake", None),
-    ("astronaut", "moon surface", None),
-    ("wizard", "dark cave", None),
+    ("rocket", "beach at night", None),
+    ("astronaut", "dark cave", None),
+    ("teddy bear", "wooden table", None),
     ("balloon", "sandy beach", "green"),
     ("sunflower", "sunset sea", None),
 )

@@ -65,7 +65,7 @@ def main() -> None:
             ("fox", "snowy forest"),
             ("car", "city street"),
             ("penguin", "sandy beach"),
-            ("owl", "autumn park"),
+            ("panda", "autumn park"),
         )
     ]
     sheet(cells, 8, args.out / "preview-styles.png")
