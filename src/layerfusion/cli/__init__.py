@@ -1,0 +1,36 @@
+"""The command `layerfusion`: thin, and quick to answer `--help`; torch is imported where pictures are made."""
+
+from typing import Annotated
+
+import typer
+
+import layerfusion
+from layerfusion.cli import generate, layers, vocabulary
+
+app = typer.Typer(
+    name="layerfusion",
+    help="Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"layerfusion {layerfusion.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and stop.")
+    ] = False,
+) -> None:
+    """Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture."""
+
+
+generate.register(app)
+vocabulary.register(app)
+layers.register(app)

@@ -1,0 +1,59 @@
+"""`layerfusion vocabulary`: what a small model knows."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.columns import Columns
+from rich.console import Console
+from rich.text import Text
+
+from layerfusion.cli.errors import handle_errors
+from layerfusion.errors import LayerFusionError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(handle_errors(vocabulary))
+
+
+def vocabulary(
+    model: Annotated[str, typer.Option("--model", "-m", help="A preset or a model's folder.")] = "mini",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also draw everything it knows, to this PNG; takes minutes on a CPU.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="With --sheet: sampling steps.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="With --sheet.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
+) -> None:
+    """List what the embedded model knows: objects by kind, colours, scenes, styles."""
+    from layerfusion.models import model_folder, read_vocabulary
+
+    folder = model_folder(model)
+    known = read_vocabulary(folder) if folder else None
+    if folder is not None and not (folder / "model_index.json").is_file():
+        raise LayerFusionError(f"{folder} holds no model; choose another with --model.")
+    if known is None:
+        raise LayerFusionError(f"{model} carries no vocabulary: it takes any words, or is not on this machine.")
+    if sheet is not None and sheet.exists() and not overwrite:
+        raise LayerFusionError(f"{sheet} already exists; choose another name or add --overwrite.")
+    if as_json:
+        typer.echo(json.dumps({**asdict(known), "words": sorted(known.words)}, ensure_ascii=False, indent=2))
+    else:
+        console = Console(highlight=False)
+        for kind, entries in known.kinds().items():
+            console.print(Text(f"{kind} ({len(entries)})", style="bold"))
+            names = [
+                Text(entry.name) + Text(f" ({', '.join(entry.synonyms)})" if entry.synonyms else "", style="dim")
+                for entry in entries
+            ]
+            console.print(Columns(names, padding=(0, 3), equal=False), soft_wrap=not console.is_terminal)
+            console.print()
+    if sheet is not None:
+        from layerfusion.cli.vocabulary_sheet import write_sheet
+
+        write_sheet(model, known, sheet, steps, seed)
+        typer.echo(f"{sheet}")

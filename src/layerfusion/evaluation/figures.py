@@ -1,0 +1,102 @@
+"""Figures of one run, as the paper draws them: priors and masks (Fig. 3), structure priors by layer (Fig. 9)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.evaluation.drawing import Tile, grey_map, heat_map, sheet
+from layerfusion.output import StepMaps
+
+TILE = 168
+
+
+def priors_figure(
+    triplet: dict[str, Image.Image], maps: Sequence[StepMaps], index: int, train_timesteps: int, times: Sequence[float]
+) -> Image.Image:
+    """The triplet, and under it s', c, mask_soft and mask_hard at some times (Fig. 3).
+
+    c and the masks differ from attention to attention; what is drawn is their mean over all in which blending acted.
+
+    Args:
+        triplet: "foreground", "background", "blended" and "composite".
+        maps: Of the run, one entry a step.
+        index: Which triplet of the batch.
+        train_timesteps: T.
+        times: Fractions of T; the step nearest to each is drawn.
+
+    Raises:
+        LayerFusionError: blending acted in no step.
+    """
+    steps = [step for step in maps if step.attentions]
+    if not steps:
+        raise LayerFusionError("there are no priors to draw: blending acted in no step of this run.")
+    nearest = [min(steps, key=lambda step: abs(step.timestep / train_timesteps - time)) for time in times]
+    shown = list({step.timestep: step for step in nearest}.values())
+    pictures = [Tile(triplet[name], name) for name in ("foreground", "background", "blended", "composite")]
+    rows = [pictures, *(_maps_of(step, index) for step in shown)]
+    labels = ["", *(f"t = {step.timestep / train_timesteps:.2f} T" for step in shown)]
+    layers = len(shown[0].attentions)
+    subtitle = f"Priors and masks of the foreground: means over the {layers} attentions in which blending acts"
+    return sheet(rows, _tile(triplet["foreground"]), "Generative priors", subtitle, labels)
+
+
+def _maps_of(step: StepMaps, index: int) -> list[Tile]:
+    """Tiles of s', c, mask_soft and mask_hard of one step."""
+    rows, columns = max((attention.soft.shape[-2:] for attention in step.attentions), key=math.prod)
+
+    def mean(name: str) -> Tensor:
+        of_all = [getattr(attention, name)[:, index].mean(0) for attention in step.attentions]
+        return torch.stack([_resize(values, (rows, columns)) for values in of_all]).mean(0)
+
+    structure = mean("structure") if step.structure is None else step.structure[:, index].mean(0)
+    return [
+        Tile(heat_map(structure), "structure prior  s'"),
+        Tile(heat_map(mean("content")), "content confidence  c"),
+        Tile(grey_map(mean("soft")), "soft mask"),
+        Tile(grey_map(mean("hard")), "hard mask"),
+    ]
+
+
+def structure_figure(foreground: Image.Image, priors: dict[str, Tensor], time: float, chosen: str = "") -> Image.Image:
+    """The foreground, and the structure prior of every self-attention in the order in which they are computed (Fig. 9).
+
+    Args:
+        foreground: RGBA.
+        priors: Path of the self-attention → (rows, columns) in [0, 1].
+        time: t / T at which they were taken.
+        chosen: The layer that the run took its structure prior from; it is named in the subtitle.
+    """
+    tiles = [Tile(foreground, "foreground")]
+    for path, values in priors.items():
+        mark = "▸ " if path == chosen else ""
+        tiles.append(
+            Tile(heat_map(values), f"{mark}{short_name(path)}  ({values.shape[0]}×{values.shape[1]})", path == chosen)
+        )
+    columns = min(len(tiles), max(4, math.ceil(math.sqrt(len(tiles) * 1.6))))
+    rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
+    subtitle = f"s' at t = {time:.2f} T, in the order of computation" + (
+        f"; the run takes {short_name(chosen)}" if chosen else ""
+    )
+    return sheet(rows, _tile(foreground), "Structure prior of every self-attention", subtitle)
+
+
+def short_name(path: str) -> str:
+    """up_blocks.1.attentions.2.transformer_blocks.0.attn1 → up 1.2.0"""
+    parts = path.split(".")
+    numbers = ".".join(part for part in parts[1:] if part.isdecimal())
+    return f"{parts[0].removesuffix('_blocks').removesuffix('_block')} {numbers}"
+
+
+def _resize(values: Tensor, grid: tuple[int, int]) -> Tensor:
+    return F.interpolate(values[None, None], grid, mode="bilinear", align_corners=False)[0, 0]
+
+
+def _tile(picture: Image.Image) -> tuple[int, int]:
+    """The size of tiles for pictures of this shape: of equal area, whatever the shape."""
+    ratio = math.sqrt(picture.width / picture.height)
+    return round(TILE * ratio), round(TILE / ratio)

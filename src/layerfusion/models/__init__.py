@@ -1,0 +1,57 @@
+"""Models by name: where weights come from, how they are put together, what they know."""
+
+from typing import TYPE_CHECKING
+
+from layerfusion.models.locate import ModelFiles, locate, model_folder
+from layerfusion.models.presets import PRESETS, Defaults, Preset
+from layerfusion.models.vocabulary import Vocabulary, read_vocabulary
+
+if TYPE_CHECKING:
+    import torch
+
+    from layerfusion.models.load import Offload
+    from layerfusion.pipeline import LayerFusionPipeline
+
+__all__ = [
+    "PRESETS",
+    "Defaults",
+    "ModelFiles",
+    "Preset",
+    "Vocabulary",
+    "defaults_for",
+    "load_pipeline",
+    "locate",
+    "model_folder",
+    "read_vocabulary",
+]
+
+
+def load_pipeline(
+    model: str = "mini",
+    dtype: "str | torch.dtype | None" = None,
+    device: "str | torch.device | None" = None,
+    offload: "Offload" = "none",
+) -> "LayerFusionPipeline":
+    """A model by the name of its preset, its folder, its checkpoint or its repository on the hub, ready to be called.
+
+    Args:
+        model: As `locate` takes it.
+        dtype: "float32", "float16", "bfloat16" or torch's own; where None, float16 on CUDA and float32 elsewhere.
+        device: Where None, CUDA, MPS or the CPU, the first there is.
+        offload: As `layerfusion.models.load.load` takes it.
+
+    Raises:
+        LayerFusionError: the model or one of its files cannot be found, fetched or loaded, or there is no such device.
+    """
+    from layerfusion.models.load import choose_device, choose_dtype, load
+
+    where = choose_device(None if device is None else str(device))
+    kind = choose_dtype(None if dtype is None else str(dtype).removeprefix("torch."), where)
+    return load(locate(model), kind, where, offload)
+
+
+def defaults_for(model: str) -> Defaults:
+    """The settings that go with a model. A model of the hub that is no preset is downloaded for it."""
+    if model in PRESETS and model_folder(model) is None:
+        return PRESETS[model].defaults
+    return locate(model).defaults

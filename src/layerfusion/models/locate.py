@@ -1,0 +1,181 @@
+"""From what a user calls a model to the files it is loaded from."""
+
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.models.hub import fetch_model, is_half
+from layerfusion.models.presets import PLAIN_SDXL, PRESETS, Defaults, Preset, read_defaults
+
+Kind = Literal["layerfusion", "sdxl", "checkpoint"]
+EDGE = 1 << 20
+
+
+@dataclass(frozen=True)
+class LayerDiffuseFiles:
+    """What goes on top of an SDXL: its foreground offsets and its transparent VAE."""
+
+    foreground: Path
+    transparent_decoder: Path
+    transparent_encoder: Path | None
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model whose files are all on this machine.
+
+    Attributes:
+        name: What the user calls it.
+        kind: "layerfusion", a saved `LayerFusionPipeline`; "sdxl", a saved `StableDiffusionXLPipeline`; "checkpoint",
+            SDXL in one safetensors file.
+        path: The folder or the file.
+        preset: How it is put together.
+        on_top: LayerDiffuse's files, for SDXL; None for "layerfusion", which holds its own.
+        half_vae: The folder of a VAE to use in float16.
+        defaults: The settings that go with it.
+    """
+
+    name: str
+    kind: Kind
+    path: Path
+    preset: Preset
+    on_top: LayerDiffuseFiles | None
+    half_vae: Path | None
+    defaults: Defaults
+
+    @property
+    def variant(self) -> str | None:
+        """ "fp16" where the folder holds its UNet only in that form, as diffusers names it."""
+        weights = [file.name for file in (self.path / "unet").glob("*.safetensors")]
+        return "fp16" if weights and all(map(is_half, weights)) else None
+
+    def describe(self) -> dict[str, Any]:
+        """What a record of a run says of the model: its name, the hub's commit or a fingerprint, files put on top."""
+        description: dict[str, Any] = {"name": self.name, "fingerprint": fingerprint(self.path)}
+        if self.path.parent.name == "snapshots":
+            description["revision"] = self.path.name
+        if self.on_top is not None:
+            description["foreground_fingerprint"] = fingerprint(self.on_top.foreground)
+            description["transparent_decoder_fingerprint"] = fingerprint(self.on_top.transparent_decoder)
+        return description
+
+
+def locate(model: str, foreground_weights: str | None = None, transparent_decoder: str | None = None) -> ModelFiles:
+    """Find a model, and download what is not on this machine.
+
+    Args:
+        model: The name of a preset; a folder that a `LayerFusionPipeline` or an SDXL pipeline was saved to; an SDXL
+            checkpoint (`.safetensors`); or a repository of the hub, `owner/name`.
+        foreground_weights, transparent_decoder: For SDXL: LayerDiffuse's files, or others of the same kind; a file or
+            `owner/name:file.safetensors`. The published ones where None.
+
+    Raises:
+        LayerFusionError: something is missing, cannot be fetched, or is not what it should be.
+    """
+    preset = PRESETS.get(model, PLAIN_SDXL)
+    path = _find(model, preset)
+    kind = _kind(path)
+    defaults = read_defaults(path, preset.defaults) if path.is_dir() else preset.defaults
+    if kind == "layerfusion":
+        if foreground_weights or transparent_decoder:
+            raise LayerFusionError(
+                f"{model} brings its own foreground weights and transparent decoder; leave these options out."
+            )
+        return ModelFiles(model, kind, path, preset, None, None, defaults)
+
+    from layerfusion.weights import find_weights
+
+    encoder = preset.transparent_encoder if transparent_decoder is None else None
+    return ModelFiles(
+        model,
+        kind,
+        path,
+        preset,
+        on_top=LayerDiffuseFiles(
+            find_weights(foreground_weights or preset.foreground),
+            find_weights(transparent_decoder or preset.transparent_decoder),
+            find_weights(encoder) if encoder else None,
+        ),
+        half_vae=fetch_model(preset.half_vae) if preset.half_vae else None,
+        defaults=defaults,
+    )
+
+
+def model_folder(model: str) -> Path | None:
+    """The folder on this machine that `model` names (a preset or a path), or None."""
+    path = Path(PRESETS[model].base if model in PRESETS else model).expanduser()
+    return path if path.is_dir() else None
+
+
+def _find(model: str, preset: Preset) -> Path:
+    if model == "mini" and not (Path(preset.base) / "model_index.json").is_file():
+        raise LayerFusionError(
+            "this installation has no embedded model (its weights are missing); install layerfusion again, or choose "
+            "another model."
+        )
+    path = Path(preset.base or model).expanduser()
+    if path.exists():
+        return path
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", preset.base or model) and path.suffix != ".safetensors":
+        return fetch_model(preset.base or model, preset.revision)
+    near = difflib.get_close_matches(model.lower(), PRESETS, n=1, cutoff=0.5)
+    raise LayerFusionError(
+        f"there is no model {model!r}{f'; did you mean {near[0]!r}?' if near else ';'} The presets are "
+        f"{', '.join(PRESETS)}; a folder, a .safetensors checkpoint or a hub repository owner/name will do as well."
+    )
+
+
+def _kind(path: Path) -> Kind:
+    """What a file or a folder is.
+
+    Raises:
+        LayerFusionError: it is nothing that can be loaded.
+    """
+    if path.is_file():
+        _check_checkpoint(path)
+        return "checkpoint"
+    index = path / "model_index.json"
+    if not index.is_file():
+        raise LayerFusionError(
+            f"{path} holds no model_index.json, so it is no model in diffusers' layout; choose another folder."
+        )
+    try:
+        name = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+    except (ValueError, KeyError, TypeError):
+        raise LayerFusionError(f"{index} is broken; save or download the model again.") from None
+    if name == "LayerFusionPipeline":
+        return "layerfusion"
+    if name.startswith("StableDiffusionXL"):
+        return "sdxl"
+    raise LayerFusionError(f"{path} holds a {name}; choose a LayerFusionPipeline or a StableDiffusionXLPipeline.")
+
+
+def _check_checkpoint(path: Path) -> None:
+    from layerfusion.weights import read_weights
+
+    keys = read_weights(path)[0]
+    if any(key.startswith("cond_stage_model.") for key in keys):
+        raise LayerFusionError(f"{path} is a checkpoint of Stable Diffusion 1 or 2; choose one of SDXL.")
+    if not any(key.startswith("conditioner.embedders.1.") for key in keys):
+        raise LayerFusionError(f"{path} is not an SDXL checkpoint; choose one, or a folder in diffusers' layout.")
+
+
+def fingerprint(path: Path) -> str:
+    """A short hash of a file, or of a folder's configurations and safetensors files: it changes when the model does.
+
+    Of a large file it reads the size, the first and the last mebibyte, which hold the header and some weights.
+    """
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted([*path.rglob("*.json"), *path.rglob("*.safetensors")])
+    for file in files:
+        digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as content:
+            digest.update(content.read(EDGE))
+            content.seek(max(content.tell(), file.stat().st_size - EDGE))
+            digest.update(content.read())
+    return digest.hexdigest()[:16]
