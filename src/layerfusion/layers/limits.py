@@ -40,10 +40,10 @@ def check_size(width: int, height: int, what: str) -> None:
         LayerFusionError: a side is below 1 or above MAX_SIDE, or there are more than MAX_PIXELS pixels.
     """
     if width < 1 or height < 1:
-        raise LayerFusionError(f"{what} says it is {width}×{height} pixels; it has no picture to open.")
+        raise LayerFusionError(f"{what} is {width}×{height} pixels, which is no picture; give one of at least 1×1.")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise LayerFusionError(
-            f"{what} says it is {width}×{height} pixels; the limit is {MAX_SIDE} a side and "
+            f"{what} is {width}×{height} pixels; the limit is {MAX_SIDE} a side and "
             f"{MAX_PIXELS // 1_000_000} million in all, so make it smaller first."
         )
 

@@ -25,7 +25,9 @@ def srgb_of_linear(light: np.ndarray) -> np.ndarray:
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def bake(pixels: np.ndarray, placement: Affine, linear: bool = False) -> tuple[np.ndarray, int, int]:
+def bake(
+    pixels: np.ndarray, placement: Affine, linear: bool = False, within: tuple[int, int] | None = None
+) -> tuple[np.ndarray, int, int]:
     """Resample a layer so that its pixels lie on the canvas grid.
 
     Flips, quarter turns and whole-pixel moves only reorder pixels. Everything else is sampled in premultiplied
@@ -36,21 +38,35 @@ def bake(pixels: np.ndarray, placement: Affine, linear: bool = False) -> tuple[n
         pixels: uint8 (height, width, 4), straight alpha.
         placement: from the layer's pixels to the canvas.
         linear: average in linear light instead of sRGB values.
+        within: (width, height) of a canvas outside which nothing need be resampled; the layer must touch it.
 
     Returns:
         (pixels uint8 (h, w, 4) straight alpha, left, top): the canvas position of its first pixel.
+
+    Raises:
+        LayerFusionError: the result would be larger than any canvas may be.
     """
     if placement.is_exact:
         return _permute(pixels, placement)
     height, width = pixels.shape[:2]
-    left, top, right, bottom = placement.bounds(width, height)
-    # A border within 1/1000 pixel of the grid lies on it: rounding errors must not add a row of nothing.
-    x0, y0 = math.floor(left + 1e-3), math.floor(top + 1e-3)
-    size = (max(1, math.ceil(right - 1e-3) - x0), max(1, math.ceil(bottom - 1e-3) - y0))
+    x0, y0, x1, y1 = grid_bounds(placement, (width, height))
+    if within is not None:
+        x0, y0, x1, y1 = max(0, x0), max(0, y0), min(within[0], x1), min(within[1], y1)
+    size = (x1 - x0, y1 - y0)
     check_size(*size, "The placed layer")
     local = placement.then(Affine.translation(-x0, -y0))
     planes, inverse = _prepare(pixels, local, linear)
     return _sample(planes, inverse, size, _Mask(pixels, local), linear), x0, y0
+
+
+def grid_bounds(placement: Affine, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the canvas pixels that a placed picture of `size` touches, at least one each way.
+
+    A border within 1/1000 pixel of the grid lies on it: rounding errors must not add a row of nothing.
+    """
+    left, top, right, bottom = placement.bounds(*size)
+    x0, y0 = math.floor(left + 1e-3), math.floor(top + 1e-3)
+    return x0, y0, max(x0 + 1, math.ceil(right - 1e-3)), max(y0 + 1, math.ceil(bottom - 1e-3))
 
 
 def _permute(pixels: np.ndarray, placement: Affine) -> tuple[np.ndarray, int, int]:

@@ -1,6 +1,5 @@
 """Layers and the stack they lie in. Knows nothing of diffusion: pixels, places and blend modes only."""
 
-import math
 import os
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.composite import BLENDS, Blend, Placed, composite
 from layerfusion.layers.limits import check_memory, check_size
-from layerfusion.layers.resample import bake
+from layerfusion.layers.resample import bake, grid_bounds
 
 MAX_NAME = 255  # characters of a layer's name in Photoshop
 MAX_LAYERS = 1000
@@ -117,12 +116,16 @@ class Layer:
 
     def bounds(self) -> tuple[int, int, int, int]:
         """(left, top, right, bottom) of the canvas pixels it touches."""
-        left, top, right, bottom = self.placement.bounds(*self.size)
-        return math.floor(left + 1e-3), math.floor(top + 1e-3), math.ceil(right - 1e-3), math.ceil(bottom - 1e-3)
+        return grid_bounds(self.placement, self.size)
 
-    def baked(self, linear: bool = False) -> "Layer":
-        """The layer with its placement worked into the pixels; only a whole-pixel offset is left."""
-        pixels, left, top = bake(self.pixels, self.placement, linear)
+    def baked(self, linear: bool = False, within: tuple[int, int] | None = None) -> "Layer":
+        """The layer with its placement worked into the pixels; only a whole-pixel offset is left.
+
+        Args:
+            linear: resample in linear light.
+            within: (width, height) of a canvas that it touches and outside which it is not needed.
+        """
+        pixels, left, top = bake(self.pixels, self.placement, linear, within)
         return replace(self, pixels=pixels, placement=Affine.translation(left, top))
 
     @property
@@ -223,16 +226,22 @@ class LayerStack:
         Args:
             linear: resample and blend in linear light rather than in sRGB, which is what other programs do.
         """
-        self.check_memory()
-        visible = [layer.baked(linear) for layer in self.layers if layer.visible and layer.opacity > 0]
-        placed = [Placed(layer.pixels, *layer.offset, layer.opacity, layer.blend) for layer in visible]
+        shown = [layer for layer in self.layers if self._shows(layer)]
+        check_memory([layer.size for layer in shown] + [self.size] * (len(shown) + 1), str(self))
+        baked = [layer.baked(linear, within=self.size) for layer in shown]
+        placed = [Placed(layer.pixels, *layer.offset, layer.opacity, layer.blend) for layer in baked]
         return Image.fromarray(composite(self.size, placed, linear))
 
+    def _shows(self, layer: Layer) -> bool:
+        left, top, right, bottom = layer.bounds()
+        touches = left < self.width and top < self.height and right > 0 and bottom > 0
+        return touches and layer.visible and layer.opacity > 0
+
     def check_memory(self) -> None:
-        """Refuse, before working, what would not fit in memory."""
+        """Refuse, before working, a stack whose baked layers would not fit in memory."""
         edges = [layer.bounds() for layer in self.layers]
         sizes = [(right - left, bottom - top) for left, top, right, bottom in edges]
-        check_memory([self.size, *sizes], f"A stack of {len(self.layers)} layers on {self.width}×{self.height}")
+        check_memory([self.size, *sizes], str(self))
 
 
 def stack_from_triplet(
