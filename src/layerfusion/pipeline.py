@@ -135,7 +135,10 @@ class LayerFusionPipeline(
         Raises:
             LayerFusionError: a file is missing or holds something else.
         """
-        offsets = foreground if isinstance(foreground, ForegroundOffsets) else load_foreground(foreground, sdxl.unet)
+        if isinstance(foreground, ForegroundOffsets):
+            offsets = foreground
+        else:
+            offsets = load_foreground(os.fspath(foreground), sdxl.unet)
         decoder = _transparent(TransparentDecoder, transparent_decoder)
         encoder = _transparent(TransparentEncoder, transparent_encoder)
         return cls(
@@ -470,7 +473,7 @@ class LayerFusionPipeline(
 
 
 def _transparent(kind: Any, given: Any) -> Any:
-    return load_transparent(kind, given) if isinstance(given, (str, os.PathLike)) else given
+    return load_transparent(kind, os.fspath(given)) if isinstance(given, (str, os.PathLike)) else given
 
 
 def nearest_size(pixels: int) -> int:

@@ -1,53 +1,43 @@
 """The published files of LayerDiffuse's transparent VAE."""
 
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from layerfusion.errors import LayerFusionError
 from layerfusion.transparency.decoder import TransparentDecoder
 from layerfusion.transparency.encoder import TransparentEncoder
+from layerfusion.weights import WeightsError, find_weights, read_weights
 
 Model = TypeVar("Model", TransparentDecoder, TransparentEncoder)
 
+REPOSITORY = "lllyasviel/LayerDiffuse_Diffusers"
 PUBLISHED = {
     TransparentDecoder: "ld_diffusers_sdxl_vae_transparent_decoder.safetensors",
     TransparentEncoder: "ld_diffusers_sdxl_vae_transparent_encoder.safetensors",
 }
 
 
-def load_transparent(kind: type[Model], path: str | os.PathLike[str], **config: Any) -> Model:
-    """Read a transparent decoder or encoder from a single `.safetensors` file of bare weights.
+def load_transparent(kind: type[Model], source: str | Path, **config: Any) -> Model:
+    """Load a transparent decoder or encoder from a single file of bare weights.
 
     Args:
         kind: `TransparentDecoder` or `TransparentEncoder`.
-        path: The file.
-        config: Of the model, where it has not the published widths.
+        source: a safetensors file, `owner/name:file.safetensors` on the hub, or LayerDiffuse's repository by name.
+        config: of the model, where it has not the published widths.
 
     Returns:
         The model, float32 on the CPU, in evaluation mode.
 
     Raises:
-        LayerFusionError: the file is missing, unreadable, or holds other weights.
+        WeightsError: the file is missing, broken, a pickle, or holds other weights.
     """
-    file = Path(path)
-    advice = f"take {PUBLISHED[kind]} of lllyasviel/LayerDiffuse_Diffusers"
-    if not file.is_file():
-        raise LayerFusionError(f"there is no file {file}; {advice}.")
-    if file.suffix != ".safetensors":
-        raise LayerFusionError(f"{file.name} is not a .safetensors file, and nothing else is loaded; {advice}.")
-    try:
-        weights = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise LayerFusionError(f"{file.name} cannot be read as safetensors ({error}); {advice}.") from None
+    weights, _ = read_weights(find_weights(source, {REPOSITORY: PUBLISHED[kind]}))
     with torch.device("meta"):
         model = kind(**config)
-    expected = {key: value.shape for key, value in model.state_dict().items()}
-    if {key: value.shape for key, value in weights.items()} != expected:
-        raise LayerFusionError(f"{file.name} does not hold the weights of a {kind.__name__}; {advice}.")
+    if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
+        raise WeightsError(
+            f"{source} does not hold the weights of a {kind.__name__}; take {PUBLISHED[kind]} of {REPOSITORY}."
+        )
     model.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True, assign=True)
-    return model.eval()
+    return model.eval().requires_grad_(False)
