@@ -176,7 +176,8 @@ def test_a_folder_replaces_an_older_stack_and_nothing_else(tmp_path: Path) -> No
 def test_ora_groups_pass_offset_opacity_and_visibility_to_their_layers(tmp_path: Path) -> None:
     xml = (
         '<image w="8" h="8"><stack><stack x="2" y="3" opacity="0.5" visibility="hidden">'
-        '<layer name="inside" src="data/a.png" x="1" y="1" opacity="0.5" composite-op="krita:dodge"/></stack></stack></image>'
+        '<layer name="inside" src="data/a.png" x="1" y="1" opacity="0.5" composite-op="krita:dodge"/>'
+        "</stack></stack></image>"
     )
     png = io.BytesIO()
     Image.new("RGBA", (2, 2), "red").save(png, "PNG")

@@ -93,14 +93,14 @@ def test_canvases_out_of_reason_are_refused(size: tuple[int, int]) -> None:
 def test_a_stack_too_large_for_memory_is_refused_before_working(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "memory_limit", lambda: 1_000_000)
     stack = LayerStack(300, 300, [Layer("disc", soft_disc(21, (9, 9, 9), 3))])
-    with pytest.raises(LayerFusionError, match="needs about .* GiB of memory"):
+    with pytest.raises(LayerFusionError, match=r"needs about .* GiB of memory"):
         stack.composite()
-    with pytest.raises(LayerFusionError, match="needs about .* GiB of memory"):
+    with pytest.raises(LayerFusionError, match=r"needs about .* GiB of memory"):
         stack.save("never.psd")
 
 
 def test_enlarging_beyond_reason_is_refused() -> None:
     layer = Layer("disc", soft_disc(21, (9, 9, 9), 3)).scaled(5000)
-    with pytest.raises(LayerFusionError, match="10500.×10500. pixels"):
+    with pytest.raises(LayerFusionError, match=r"10500.×10500. pixels"):
         layer.baked()
     assert LayerStack(9, 9, [layer]).composite().getpixel((4, 4))[3] == 255  # only the canvas is resampled
