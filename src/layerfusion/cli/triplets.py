@@ -159,15 +159,17 @@ def draw_priors(
     """The figures of triplet `index` of a batch, by file name."""
     from layerfusion.evaluation.figures import priors_figure, structure_figure
     from layerfusion.evaluation.priors import structure_priors
+    from layerfusion.method import resolve_structure_layer
 
     pipeline, settings = session.pipeline, session.settings
     layers = structure_priors(
         pipeline, settings.foreground_prompt, watcher.latents[index : index + 1], watcher.timestep, settings.config
     )
+    chosen = resolve_structure_layer(pipeline.unet, settings.config.structure_layer or pipeline.config.structure_layer)
     last = pipeline.scheduler.config.num_train_timesteps
     return {
         PRIORS: priors_figure(triplet, maps, index, last, FIGURE_TIMES),
-        STRUCTURE: structure_figure(triplet["foreground"], layers, float(watcher.timestep) / last),
+        STRUCTURE: structure_figure(triplet["foreground"], layers, float(watcher.timestep) / last, chosen),
     }
 
 

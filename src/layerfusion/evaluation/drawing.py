@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -32,11 +31,11 @@ HEAT = np.array(
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with a label under it; `strong` labels it in ink and framed, others in grey."""
+    """A picture with a label under it; one that is `marked` stands in a frame."""
 
     picture: Image.Image
     label: str
-    strong: bool = True
+    marked: bool = False
 
 
 @lru_cache
@@ -44,26 +43,27 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def heat_map(values: Tensor, stretch: bool = True) -> Image.Image:
-    """(rows, columns) → a picture of one pixel a value, in false colours.
+def heat_map(values: Tensor, size: tuple[int, int]) -> Image.Image:
+    """(rows, columns) → a picture in false colours, the smallest and the largest value at the ends of the scale.
 
     Args:
-        values: float.
-        stretch: Whether the smallest and the largest value become the ends of the scale, instead of 0 and 1.
+        values: float, on the CPU.
+        size: (width, height) of the picture; values are interpolated before they are coloured.
     """
     array = values.numpy().astype(np.float32)
-    if stretch:
-        low, high = array.min(), array.max()
-        array = (array - low) / (high - low) if high > low else np.zeros_like(array)
-    place = np.clip(array, 0, 1)[..., None] * (len(HEAT) - 1)
+    low, high = array.min(), array.max()
+    array = (array - low) / (high - low) if high > low else np.zeros_like(array)
+    smooth = np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BICUBIC))
+    place = np.clip(smooth, 0, 1)[..., None] * (len(HEAT) - 1)
     below = np.minimum(place.astype(int), len(HEAT) - 2)[..., 0]
     share = place - below[..., None]
     return Image.fromarray((HEAT[below] * (1 - share) + HEAT[below + 1] * share).round().astype(np.uint8))
 
 
-def grey_map(values: Tensor) -> Image.Image:
-    """(rows, columns) in [0, 1] → a grey picture of one pixel a value."""
-    return Image.fromarray((values.clamp(0, 1).numpy() * 255).round().astype(np.uint8)).convert("RGB")
+def grey_map(values: Tensor, size: tuple[int, int]) -> Image.Image:
+    """(rows, columns) in [0, 1] → a grey picture, black at 0 and white at 1, of this (width, height)."""
+    grey = Image.fromarray((values.clamp(0, 1).numpy() * 255).round().astype(np.uint8))
+    return grey.resize(size, Image.Resampling.BICUBIC).convert("RGB")
 
 
 def on_checkerboard(picture: Image.Image, square: int = 12) -> Image.Image:
@@ -78,17 +78,13 @@ def on_checkerboard(picture: Image.Image, square: int = 12) -> Image.Image:
 
 
 def fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A picture at the size of its tile: small ones keep their pixels visible, large ones are averaged."""
-    wanted = on_checkerboard(picture.resize(size, _resampling(picture, size)))
+    """A picture at the size of its tile, with round corners."""
     corners = Image.new("L", (size[0] * 4, size[1] * 4), 0)
     ImageDraw.Draw(corners).rounded_rectangle((0, 0, size[0] * 4 - 1, size[1] * 4 - 1), CORNER * 4, fill=255)
     rounded = Image.new("RGB", size, PAPER)
-    rounded.paste(wanted, mask=corners.resize(size, Image.Resampling.LANCZOS))
+    resized = on_checkerboard(picture.resize(size, Image.Resampling.LANCZOS))
+    rounded.paste(resized, mask=corners.resize(size, Image.Resampling.LANCZOS))
     return rounded
-
-
-def _resampling(picture: Image.Image, size: tuple[int, int]) -> Image.Resampling:
-    return Image.Resampling.LANCZOS if picture.width * 4 > size[0] else Image.Resampling.BICUBIC
 
 
 def sheet(
@@ -97,7 +93,6 @@ def sheet(
     title: str,
     subtitle: str = "",
     row_labels: Sequence[str] = (),
-    align: Literal["left", "centre"] = "centre",
 ) -> Image.Image:
     """Rows of tiles under a title.
 
@@ -106,7 +101,6 @@ def sheet(
         tile: (width, height) of every tile in pixels.
         title, subtitle: Over the tiles.
         row_labels: One for each row, to its left; empty strings take no place of their own.
-        align: Where labels stand under their tiles.
     """
     label_height, indent = 26, 104 if any(row_labels) else 0
     top = MARGIN + 30 + (26 if subtitle else 0) + 10
@@ -126,22 +120,18 @@ def sheet(
         for column, each in enumerate(row):
             x = MARGIN + indent + column * (tile[0] + GAP)
             canvas.paste(fit(each.picture, tile), (x, y))
-            draw.rounded_rectangle((x, y, x + tile[0] - 1, y + tile[1] - 1), CORNER, outline=LINE)
-            if each.strong and each.label:
-                _label(draw, each.label, x, y + tile[1] + 6, tile[0], INK, align)
+            right, bottom = x + tile[0] - 1, y + tile[1] - 1
+            if each.marked:
+                draw.rounded_rectangle((x - 3, y - 3, right + 3, bottom + 3), CORNER + 3, outline=INK, width=3)
             else:
-                _label(draw, each.label, x, y + tile[1] + 6, tile[0], FAINT, align)
+                draw.rounded_rectangle((x, y, right, bottom), CORNER, outline=LINE)
+            _label(draw, each.label, x, bottom + 7, tile[0])
     return canvas
 
 
-def _label(
-    draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: int, colour: tuple[int, int, int], align: str
-) -> None:
-    """A label in one line: smaller where it is long, shortened where it is longer still."""
+def _label(draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: int) -> None:
+    """A label in one line under a tile: smaller where it is long, shortened where it is longer still."""
     size = next((size for size in (15, 14, 13, 12) if font(size).getlength(text) <= width), 12)
     while len(text) > 1 and font(size).getlength(text) > width:
         text = text[:-2] + "…"
-    if align == "centre":
-        draw.text((x + width / 2, y), text, colour, font(size), anchor="ma")
-    else:
-        draw.text((x, y), text, colour, font(size))
+    draw.text((x + width / 2, y), text, INK, font(size), anchor="ma")

@@ -38,14 +38,15 @@ def priors_figure(
     nearest = [min(steps, key=lambda step: abs(step.timestep / train_timesteps - time)) for time in times]
     shown = list({step.timestep: step for step in nearest}.values())
     pictures = [Tile(triplet[name], name) for name in ("foreground", "background", "blended", "composite")]
-    rows = [pictures, *(_maps_of(step, index) for step in shown)]
+    size = _tile(triplet["foreground"])
+    rows = [pictures, *(_maps_of(step, index, size) for step in shown)]
     labels = ["", *(f"t = {step.timestep / train_timesteps:.2f} T" for step in shown)]
     layers = len(shown[0].attentions)
     subtitle = f"Priors and masks of the foreground: means over the {layers} attentions in which blending acts"
-    return sheet(rows, _tile(triplet["foreground"]), "Generative priors", subtitle, labels)
+    return sheet(rows, size, "Generative priors", subtitle, labels)
 
 
-def _maps_of(step: StepMaps, index: int) -> list[Tile]:
+def _maps_of(step: StepMaps, index: int, size: tuple[int, int]) -> list[Tile]:
     """Tiles of s', c, mask_soft and mask_hard of one step."""
     rows, columns = max((attention.soft.shape[-2:] for attention in step.attentions), key=math.prod)
 
@@ -55,34 +56,31 @@ def _maps_of(step: StepMaps, index: int) -> list[Tile]:
 
     structure = mean("structure") if step.structure is None else step.structure[:, index].mean(0)
     return [
-        Tile(heat_map(structure), "structure prior  s'"),
-        Tile(heat_map(mean("content")), "content confidence  c"),
-        Tile(grey_map(mean("soft")), "soft mask"),
-        Tile(grey_map(mean("hard")), "hard mask"),
+        Tile(heat_map(structure, size), "structure prior  s'"),
+        Tile(heat_map(mean("content"), size), "content confidence  c"),
+        Tile(grey_map(mean("soft"), size), "soft mask"),
+        Tile(grey_map(mean("hard"), size), "hard mask"),
     ]
 
 
-def structure_figure(foreground: Image.Image, priors: dict[str, Tensor], time: float, chosen: str = "") -> Image.Image:
+def structure_figure(foreground: Image.Image, priors: dict[str, Tensor], time: float, chosen: str) -> Image.Image:
     """The foreground, and the structure prior of every self-attention in the order in which they are computed (Fig. 9).
 
     Args:
         foreground: RGBA.
         priors: Path of the self-attention → (rows, columns) in [0, 1].
         time: t / T at which they were taken.
-        chosen: The layer that the run took its structure prior from; it is named in the subtitle.
+        chosen: The layer that the run took its structure prior from; it is framed.
     """
+    size = _tile(foreground)
     tiles = [Tile(foreground, "foreground")]
     for path, values in priors.items():
-        mark = "▸ " if path == chosen else ""
-        tiles.append(
-            Tile(heat_map(values), f"{mark}{short_name(path)}  ({values.shape[0]}×{values.shape[1]})", path == chosen)
-        )
+        label = f"{short_name(path)}   {values.shape[1]} x {values.shape[0]}"
+        tiles.append(Tile(heat_map(values, size), label, marked=path == chosen))
     columns = min(len(tiles), max(4, math.ceil(math.sqrt(len(tiles) * 1.6))))
     rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
-    subtitle = f"s' at t = {time:.2f} T, in the order of computation" + (
-        f"; the run takes {short_name(chosen)}" if chosen else ""
-    )
-    return sheet(rows, _tile(foreground), "Structure prior of every self-attention", subtitle)
+    subtitle = f"s' at t = {time:.2f} T, in the order of computation; framed: the one the run used"
+    return sheet(rows, size, "Structure prior of every self-attention", subtitle)
 
 
 def short_name(path: str) -> str:
