@@ -1,0 +1,138 @@
+"""The commands on layers, as a person types them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from layerfusion.cli.errors import handle_errors
+from layerfusion.cli.layers import register
+from layerfusion.errors import LayerFusionError
+from layerfusion.layers import read, write
+from tests.layers.stacks import example_stack
+from tests.layers.test_roundtrip import triplet_folder
+
+app = typer.Typer()
+register(app)
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture
+def triplet(tmp_path: Path) -> Path:
+    return triplet_folder(tmp_path / "fox")
+
+
+def test_export_to_several_kinds_at_once(triplet: Path, tmp_path: Path) -> None:
+    targets = [tmp_path / name for name in ("poster.psd", "poster.ora", "poster.html", "layers")]
+    said = run("export", triplet, *(part for target in targets for part in ("--to", target)))
+    assert said.split() == [str(target) for target in targets]
+    assert [layer.name for layer in read(targets[0])] == ["background", "foreground", "blended"]
+
+
+def test_edit_keeps_the_placement(triplet: Path, tmp_path: Path) -> None:
+    run("edit", triplet, "--layer", "foreground", "--move", "-40,20", "--scale", "0.8", "--flip", "--rotate", "10",
+        "--opacity", "0.5", "--blend", "screen", "--rename", "狐", "--out", tmp_path / "edited")  # fmt: skip
+    layer, before = read(tmp_path / "edited")["狐"], read(triplet)["foreground"]
+    assert layer.placement == before.flipped().scaled(0.8).rotated(10).moved(-40, 20).placement
+    np.testing.assert_array_equal(layer.pixels, before.pixels)
+    assert (layer.opacity, layer.blend, layer.visible) == (0.5, "screen", True)
+
+
+def test_edit_back_to_the_start(triplet: Path, tmp_path: Path) -> None:
+    run("edit", triplet, "--layer", "1", "--scale", "0.5,2", "--hide", "--out", tmp_path / "edited")
+    run("edit", tmp_path / "edited", "--layer", "1", "--reset", "--show", "--out", tmp_path / "edited", "--overwrite")
+    layer, before = read(tmp_path / "edited")[1], read(triplet)[1]
+    assert (layer.placement, layer.visible) == (before.placement, True)
+
+
+def test_a_new_picture_covers_the_place_of_the_old(triplet: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (30, 40), (9, 200, 90)).save(tmp_path / "photo.png")
+    run("edit", triplet, "--layer", "background", "--picture", tmp_path / "photo.png", "--out", tmp_path / "edited")
+    stack = read(tmp_path / "edited")
+    assert stack.edited("foreground", lambda layer: layer.moved(900, 0)).composite().getextrema() == (
+        (9, 9),
+        (200, 200),
+        (90, 90),
+        (255, 255),
+    )
+
+
+def test_composite(triplet: Path, tmp_path: Path) -> None:
+    run("composite", triplet, "--out", tmp_path / "flat.png")
+    with Image.open(tmp_path / "flat.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(read(triplet).composite()))
+    run("composite", triplet, "--linear", "--background", "#20242c", "--out", tmp_path / "flat.jpg")
+    with Image.open(tmp_path / "flat.jpg") as picture:
+        assert picture.mode == "RGB"
+
+
+def test_show_prints_every_layer_and_draws_on_request(triplet: Path, tmp_path: Path) -> None:
+    said = run("show", triplet, "--picture", tmp_path / "sheet.png")
+    for word in ("background", "foreground", "blended", "hidden", "96 × 64"):
+        assert word in said
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape[1] == 16 + 4 * (256 + 16)
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 100
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["export", "{fox}", "--to", "a.docx"], "ends in no kind of file known here"),
+        (["export", "gone.psd", "--to", "{tmp}/a.ora"], "gone.psd does not exist"),
+        (["export", "{fox}", "--to", "{fox}"], "holds other files"),
+        (["export", "{fox}", "--to", "{tmp}/old.psd"], "already exists; choose another name or add --overwrite"),
+        (["edit", "{fox}", "--layer", "cat", "--out", "{tmp}/a"], "There is no layer 'cat'"),
+        (["edit", "{fox}", "--layer", "9", "--out", "{tmp}/a"], "There is no layer 9"),
+        (["edit", "{fox}", "--layer", "1", "--move", "left", "--out", "{tmp}/a"], "--move 'left' is not 2 numbers"),
+        (["edit", "{fox}", "--layer", "1", "--scale", "0", "--out", "{tmp}/a"], "squeezes its layer to nothing"),
+        (["edit", "{fox}", "--layer", "1", "--opacity", "2", "--out", "{tmp}/a"], "Opacity 2.0 is outside 0 to 1"),
+        (["edit", "{fox}", "--layer", "1", "--picture", "gone.jpg", "--out", "{tmp}/a"], "gone.jpg does not exist"),
+        (["composite", "{fox}", "--out", "{tmp}/a.psd"], "no kind of flat picture"),
+        (["composite", "{fox}", "--background", "mauvish", "--out", "{tmp}/a.png"], "'mauvish' is no colour"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    arguments: list[str], sentence: str, triplet: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old.psd").write_text("precious")
+    said = run(*(part.format(fox=triplet, tmp=tmp_path) for part in arguments), code=2)
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fox", "old.psd"]
+    assert (tmp_path / "old.psd").read_text() == "precious"
+
+
+def test_losses_are_notes(tmp_path: Path) -> None:
+    source = write(example_stack(), tmp_path / "stack")
+    said = run("export", source, "--to", tmp_path / "a.pptx")
+    assert "note: PowerPoint has no multiply mode" in said
+
+
+def test_errors_and_interrupts_have_their_own_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(error: BaseException) -> None:
+        raise error
+
+    for error, code in ((LayerFusionError("No [bold] such thing."), 2), (KeyboardInterrupt(), 130)):
+        with pytest.raises(typer.Exit) as caught:
+            handle_errors(fail)(error)
+        assert caught.value.exit_code == code
+    captured = capsys.readouterr()
+    assert captured.err == "error: No [bold] such thing.\nstopped\n"
+    assert captured.out == ""
+
+
+def test_the_manifest_is_plain(triplet: Path, tmp_path: Path) -> None:
+    run("edit", triplet, "--layer", "foreground", "--move", "40,-20", "--out", tmp_path / "moved")
+    manifest = json.loads((tmp_path / "moved" / "stack.json").read_text())
+    assert manifest["layers"][1]["placement"] == [1, 0, 40, 0, 1, -20]
+    assert manifest["layers"][1]["file"] == "01-foreground.png"
