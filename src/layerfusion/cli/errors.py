@@ -3,14 +3,17 @@
 import functools
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+import layerfusion
 from layerfusion.errors import LayerFusionError
 
+PACKAGE = Path(layerfusion.__file__).parent
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -24,20 +27,33 @@ def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters,
     @functools.wraps(command)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
-            with warnings.catch_warnings(record=True) as notes:
+            with warnings.catch_warnings():
                 warnings.filterwarnings("always", category=UserWarning, module="layerfusion")
-                result = command(*args, **kwargs)
+                warnings.showwarning = functools.partial(_note, warnings.showwarning)
+                return command(*args, **kwargs)
         except LayerFusionError as error:
             _say("[bold red]error:[/] ", str(error))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             _say("[yellow]stopped[/]", "")
             raise typer.Exit(130) from None
-        for text in dict.fromkeys(str(note.message) for note in notes if issubclass(note.category, UserWarning)):
-            _say("[yellow]note:[/] ", text)
-        return result
 
     return wrapped
+
+
+def _note(
+    otherwise: Callable[..., None],
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    *more: object,
+) -> None:
+    """Show one of our own warnings as a note, any other as Python does."""
+    if Path(filename).is_relative_to(PACKAGE):
+        _say("[yellow]note:[/] ", str(message))
+    else:
+        otherwise(message, category, filename, lineno, *more)
 
 
 def _say(mark: str, text: str) -> None:
