@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
 
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.decoding import decode_picture, decode_transparency
+from layerfusion.method.config import Mask
 from layerfusion.transparency import encode_transparent
 from recipes.mini.measures import Line, colour_gain, fit, interior, mean_overlap
 from recipes.mini.probes import NOTHING, Probe
@@ -131,27 +133,30 @@ def subject_kept(probe: Probe, triplets: Triplets) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def alpha_errors(pipe: LayerFusionPipeline, world: World, per_object: int = 1, passes: int = 8) -> tuple[float, float]:
+def alpha_errors(pipe: LayerFusionPipeline, world: World, passes: int = 8) -> tuple[float, float]:
     """Mean absolute error of alpha after encoding and decoding real RGBA: (over all objects, over see-through ones)."""
     assert pipe.transparent_encoder is not None
     errors: dict[bool, list[float]] = {True: [], False: []}
     for spec in world.objects:
-        # The see-through ones are few and the harder: three times as many of them.
-        for k in range(per_object * (3 if spec.see_through else 1)):
-            sample = world.render("foreground", obj=spec.key, seed=FRESH + k)
-            assert sample.foreground is not None
-            rgba = torch.from_numpy(sample.foreground).movedim(-1, 0)[None, [3, 0, 1, 2]].float() / 255
-            latents = encode_transparent(pipe.vae, pipe.transparent_encoder, rgba)
-            picture = decode_picture(pipe.vae, latents)
-            decoded = decode_transparency(pipe.vae, pipe.transparent_decoder, picture, latents, passes)
-            errors[spec.see_through].append(float((decoded[:, 3:] - rgba[:, :1]).abs().mean()))
+        # The see-through ones are few and vary: the mean over three of each.
+        samples = [
+            world.render("foreground", obj=spec.key, seed=FRESH + k) for k in range(3 if spec.see_through else 1)
+        ]
+        pictures = np.stack([sample.foreground for sample in samples if sample.foreground is not None])
+        rgba = torch.from_numpy(pictures).movedim(-1, 1)[:, [3, 0, 1, 2]].float() / 255
+        latents = encode_transparent(pipe.vae, pipe.transparent_encoder, rgba)
+        decoded = decode_transparency(
+            pipe.vae, pipe.transparent_decoder, decode_picture(pipe.vae, latents), latents, passes
+        )
+        errors[spec.see_through].append(float((decoded[:, 3:] - rgba[:, :1]).abs().mean()))
     return float(np.mean(errors[True] + errors[False])), float(np.mean(errors[True]))
 
 
 def ablations() -> list[tuple[str, LayerFusionConfig]]:
     """No blending, and every mask with every decision boundary of the paper's Fig. 8."""
-    masks = ("self", "cross", "combined")
     rows = [
-        (f"{mask}, d = {d}", LayerFusionConfig(mask=mask, boundary=float(d))) for mask in masks for d in (1, 5, 10, 20)
-    ]  # type: ignore[arg-type]
+        (f"{mask}, d = {d}", LayerFusionConfig(mask=mask, boundary=float(d)))
+        for mask in get_args(Mask)[::-1]
+        for d in (1, 5, 10, 20)
+    ]
     return [("independent", INDEPENDENT), *rows]

@@ -42,14 +42,15 @@ class Probe(nn.Module):
         width: Channels of the first level.
     """
 
-    def __init__(self, objects: list[str], scenes: list[str], width: int = 32) -> None:
+    def __init__(self, objects: list[str], scenes: list[str], width: int = 24) -> None:
         super().__init__()
         self.objects, self.scenes = [*objects, NOTHING], list(scenes)
         layers: list[nn.Module] = []
         previous = 3
-        for channels in (width, 2 * width, 4 * width, 6 * width):
+        for level, channels in enumerate((width, 2 * width, 4 * width, 6 * width)):
             layers += [nn.Conv2d(previous, channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
-            layers += [nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+            if level:
+                layers += [nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
             previous = channels
         self.body = nn.Sequential(*layers)
         # Mean and maximum: the scene is everywhere, the object at one place.
@@ -145,7 +146,7 @@ def disturb(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     return (pictures * colour + noise).clamp(0, 1)
 
 
-def train(world: World, pictures: int = 6000, steps: int = 2500, batch: int = 64, seed: int = 0) -> Probe:
+def train(world: World, pictures: int = 3000, steps: int = 1500, batch: int = 64, seed: int = 0) -> Probe:
     """Render `pictures` of each kind and train a probe on them; a few minutes on one core."""
     corpora = {
         kind: Corpus.render(world, kind, pictures, TRAIN_SEED)
@@ -154,15 +155,16 @@ def train(world: World, pictures: int = 6000, steps: int = 2500, batch: int = 64
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     probe = Probe([spec.key for spec in world.objects], [spec.key for spec in world.scenes])
+    probe.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(probe.parameters(), lr=3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
     started = time.monotonic()
     for step in range(steps):
         views, objects, scenes = batch_of(corpora, rng, batch)
-        object_logits, scene_logits = probe(disturb(views, rng))
-        loss = F.cross_entropy(object_logits, objects, label_smoothing=0.05) + F.cross_entropy(
-            scene_logits, scenes, ignore_index=IGNORED, label_smoothing=0.05
-        )
+        with torch.autocast("cpu", torch.bfloat16):
+            object_logits, scene_logits = probe(disturb(views, rng).contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(object_logits.float(), objects, label_smoothing=0.05)
+        loss = loss + F.cross_entropy(scene_logits.float(), scenes, ignore_index=IGNORED, label_smoothing=0.05)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -211,8 +213,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the probe that judges the embedded model.")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--tier", choices=("core", "full"), default="core")
-    parser.add_argument("--pictures", type=int, default=6000, help="renders of each kind")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--pictures", type=int, default=3000, help="renders of each kind")
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--out", type=Path, default=Path("build/probe.safetensors"))
     args = parser.parse_args()
     world = World(args.size, cast("Tier", args.tier))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from layerfusion import LayerFusionConfig, LayerFusionPipeline
+from layerfusion import LayerFusionConfig, LayerFusionOutput, LayerFusionPipeline
 from recipes.mini.world import World, article
 
 INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
@@ -88,5 +88,6 @@ def generate(
             transparency_passes=sampling.passes,
             output_type="np",
         )
+        assert isinstance(out, LayerFusionOutput)
         parts.append(tuple(np.asarray(x) for x in (out.foreground, out.background, out.blended, out.composite)))
     return Triplets(tuple(cases), *(np.concatenate(column) for column in zip(*parts, strict=True)))

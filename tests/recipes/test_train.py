@@ -73,6 +73,7 @@ def test_exported_folder_makes_triplets(run: Path) -> None:
     pipeline = LayerFusionPipeline.from_pretrained(run / "model")
     assert pipeline.config.structure_layer == "up_blocks.1.attentions.0.transformer_blocks.0.attn1"
     assert pipeline.config.structure_sign == -1
+    assert pipeline.text_encoder.dtype == pipeline.text_encoder_2.dtype == pipeline.unet.dtype == torch.float32
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(0)
     result = pipeline("a fox", "a cave", num_inference_steps=2, generator=generator, width=64, height=64)
@@ -96,7 +97,7 @@ def test_cached_latents_have_unit_spread(run: Path) -> None:
 
 
 def test_any_text_has_tokens(tmp_path: Path) -> None:
-    tokenizer = train_tokenizer(CAPTIONS, tmp_path)
+    tokenizer = train_tokenizer(CAPTIONS * 2, tmp_path)
     ids = tokenizer("fox 東京 ~!", padding="max_length").input_ids
     assert len(ids) == MAX_LENGTH and ids[0] == tokenizer.bos_token_id
     assert tokenizer.decode(ids[1 : ids.index(tokenizer.eos_token_id)]).replace(" ", "") == "fox東京~!"
