@@ -1,5 +1,7 @@
 """The transparent decoder against the published architecture, and its median against a loop."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -63,7 +65,7 @@ def small(**changes: object) -> TransparentDecoder:
     """Four levels and every weight away from zero, so that the latent matters."""
     torch.manual_seed(0)
     config = {"block_out_channels": (8, 8, 16, 16), "layers_per_block": 1, "attention_levels": 1} | changes
-    decoder = TransparentDecoder(**config).eval()  # type: ignore[arg-type]
+    decoder = TransparentDecoder(**config).eval()
     for parameter in decoder.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return decoder
@@ -119,7 +121,7 @@ def test_one_pass_is_the_clamped_forward() -> None:
     torch.testing.assert_close(decoder.estimate(pixels, latents, passes=1), decoder(pixels, latents).clamp(0, 1))
 
 
-def test_save_and_load(tmp_path) -> None:
+def test_save_and_load(tmp_path: Path) -> None:
     decoder = small(latent_factor=4)
     decoder.save_pretrained(tmp_path)
     again = TransparentDecoder.from_pretrained(tmp_path)

@@ -1,5 +1,7 @@
 """The offset encoder against the published architecture, and the latent it makes."""
 
+from pathlib import Path
+
 import torch
 from diffusers import AutoencoderKL
 
@@ -34,7 +36,7 @@ def tiny_vae() -> AutoencoderKL:
 def tiny_encoder() -> TransparentEncoder:
     torch.manual_seed(1)
     encoder = TransparentEncoder((4, 4, 8, 8)).eval()
-    torch.nn.init.normal_(encoder.blocks[-1].weight, std=0.01)  # type: ignore[arg-type]
+    torch.nn.init.normal_(encoder.blocks[-1].weight, std=0.01)
     return encoder
 
 
@@ -73,7 +75,7 @@ def test_padding_may_be_given() -> None:
         torch.testing.assert_close(given, encode_transparent(vae, encoder, rgba))
 
 
-def test_save_and_load(tmp_path) -> None:
+def test_save_and_load(tmp_path: Path) -> None:
     encoder = tiny_encoder()
     encoder.save_pretrained(tmp_path)
     rgba = torch.rand(1, 4, 32, 32)

@@ -5,4 +5,11 @@ from layerfusion.transparency.encoder import TransparentEncoder, encode_transpar
 from layerfusion.transparency.load import load_transparent
 from layerfusion.transparency.padding import pad_rgb, pad_rgb_batch
 
-__all__ = ["TransparentDecoder", "TransparentEncoder", "encode_transparent", "load_transparent", "pad_rgb", "pad_rgb_batch"]
+__all__ = [
+    "TransparentDecoder",
+    "TransparentEncoder",
+    "encode_transparent",
+    "load_transparent",
+    "pad_rgb",
+    "pad_rgb_batch",
+]

@@ -1,5 +1,7 @@
 """The transparent decoder: from a decoded picture and its latent to alpha and colour."""
 
+from typing import cast
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
@@ -98,7 +100,7 @@ class TransparentDecoder(ModelMixin, ConfigMixin):
     @property
     def side_multiple(self) -> int:
         """Both sides of a picture must be multiples of this many pixels."""
-        return 2 ** (len(self.down_blocks) - 1)
+        return 2 ** (len(self.config["block_out_channels"]) - 1)
 
     def forward(self, pixels: Tensor, latents: Tensor) -> Tensor:
         """One pass, not clamped.
@@ -128,7 +130,7 @@ class TransparentDecoder(ModelMixin, ConfigMixin):
             skips += block_skips
         sample = self.mid_block(sample)
         for block in self.up_blocks:
-            count = len(block.resnets)
+            count = len(cast(nn.ModuleList, block.resnets))
             sample = block(sample, tuple(skips[-count:]))
             del skips[-count:]
         return self.conv_out(self.conv_act(self.conv_norm_out(sample)))

@@ -1,0 +1,58 @@
+"""The stages as commands: `python -m recipes.mini.train STAGE --size 128 --device cpu --run runs/mini-128`."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from recipes.mini.train import autoencoder, base, export, foreground, latents, priors, render, transparency
+from recipes.mini.train.settings import SETTINGS
+
+STAGES = ("render", "autoencoder", "latents", "transparency", "base", "foreground", "priors", "export")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m recipes.mini.train", description=__doc__)
+    parser.add_argument("stage", choices=(*STAGES, "all"), help="all: every stage in its order")
+    parser.add_argument(
+        "--size", type=int, choices=sorted(SETTINGS), default=128, help="side of the pictures in pixels"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--run", type=Path, help="folder of data, checkpoints, logs and sheets (runs/mini-SIZE)")
+    parser.add_argument("--minutes", type=float, help="time budget of a training stage, instead of the recipe's")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
+    parser.add_argument("--out", type=Path, help="folder of the exported model (RUN/model)")
+    parser.add_argument("--structure-layer", help="self-attention whose map is the structure prior; see `priors`")
+    parser.add_argument("--structure-sign", type=int, choices=(-1, 1), default=1)
+    arguments = parser.parse_args()
+    for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
+        _run(stage, arguments)
+
+
+def _run(stage: str, arguments: argparse.Namespace) -> None:
+    settings, device = SETTINGS[arguments.size], torch.device(arguments.device)
+    run: Path = arguments.run or Path("runs") / f"mini-{settings.size}"
+    minutes = arguments.minutes or settings.minutes.get(stage, 0.0)
+    match stage:
+        case "render":
+            render.render_pictures(settings, run, arguments.workers)
+        case "autoencoder":
+            autoencoder.train_autoencoder(settings, run, device, minutes)
+        case "latents":
+            latents.encode_pictures(autoencoder.load_autoencoder(settings, run, device), run, device)
+        case "transparency":
+            transparency.train_transparency(settings, run, device, minutes)
+        case "base":
+            base.train_base(settings, run, device, minutes)
+        case "foreground":
+            foreground.train_foreground(settings, run, device, minutes)
+        case "priors":
+            priors.print_table(settings, run)
+        case "export":
+            out = arguments.out or run / "model"
+            export.export(settings, run, out, arguments.structure_layer, arguments.structure_sign)
+
+
+if __name__ == "__main__":
+    main()

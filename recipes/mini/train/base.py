@@ -1,0 +1,132 @@
+"""Stage 3: the UNet and both text encoders together, by noise prediction on the cached latents."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers.training_utils import compute_snr
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from recipes.mini.train.autoencoder import load_autoencoder
+from recipes.mini.train.data import KINDS, Pictures
+from recipes.mini.train.latents import load_latents, load_normalised
+from recipes.mini.train.loop import Loop, load_averaged
+from recipes.mini.train.sampling import sample_latents, show_latents
+from recipes.mini.train.settings import Settings
+from recipes.mini.train.text import build_text_encoders, encode_text, load_tokenizer, tokenize, train_tokenizer
+
+SHARES = {"composite": 0.42, "background": 0.26, "foreground": 0.32}
+CAPTION_DROPOUT = 0.1
+SNR_GAMMA = 5.0
+TIME_EMBEDDING = 32
+
+
+def noise_schedule() -> DDPMScheduler:
+    """SDXL's schedule."""
+    return DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
+
+
+def build_unet(settings: Settings) -> UNet2DConditionModel:
+    """SDXL's kind of UNet, with cross-attention at every level."""
+    levels = len(settings.unet)
+    return UNet2DConditionModel(
+        sample_size=settings.size // 8,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        block_out_channels=settings.unet,
+        layers_per_block=settings.unet_layers,
+        cross_attention_dim=2 * settings.text_width,
+        # diffusers reads this as the number of heads, for the sake of old checkpoints.
+        attention_head_dim=tuple(width // settings.head_dim for width in settings.unet),
+        use_linear_projection=True,
+        norm_num_groups=16,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=TIME_EMBEDDING,
+        projection_class_embeddings_input_dim=settings.text_width + 6 * TIME_EMBEDDING,
+    )
+
+
+def build_base(settings: Settings, run: Path) -> dict[str, nn.Module]:
+    """`unet`, `text_encoder`, `text_encoder_2`, with the run's tokenizer."""
+    first, second = build_text_encoders(settings, load_tokenizer(run / "tokenizer"))
+    return {"unet": build_unet(settings), "text_encoder": first, "text_encoder_2": second}
+
+
+def load_base(settings: Settings, run: Path, device: torch.device) -> dict[str, nn.Module]:
+    """The trained base of a run, averaged and frozen."""
+    modules = build_base(settings, run)
+    load_averaged(run, "base", modules)
+    return {name: module.to(device).eval().requires_grad_(False) for name, module in modules.items()}
+
+
+def noise_loss(
+    unet: nn.Module, latents: Tensor, condition: tuple[Tensor, Tensor], size: int, schedule: DDPMScheduler
+) -> Tensor:
+    """Squared error of the predicted noise, weighted by min(SNR, 5) / SNR (Hang et al. 2023).
+
+    Args:
+        unet: predicts noise.
+        latents: clean and scaled, (B, 4, h, w).
+        condition: embeddings (B, T, C) and pooled embedding (B, P).
+        size: side of the pictures in pixels.
+        schedule: of the noise.
+
+    Returns:
+        The mean loss, a scalar.
+    """
+    noise = torch.randn_like(latents)
+    steps = torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
+    noisy = schedule.add_noise(latents, noise, steps)
+    time_ids = torch.tensor([size, size, 0, 0, size, size], device=latents.device).expand(len(latents), 6)
+    # On a CPU the plain product is faster than the fused kernel's backward pass at these small sizes.
+    backend = SDPBackend.MATH if latents.device.type == "cpu" else SDPBackend.FLASH_ATTENTION
+    with torch.autocast(latents.device.type, torch.bfloat16), sdpa_kernel([backend, SDPBackend.MATH]):
+        extra = {"text_embeds": condition[1], "time_ids": time_ids}
+        predicted = unet(noisy, steps, condition[0], added_cond_kwargs=extra).sample
+    snr = compute_snr(schedule, steps)
+    weight = snr.clamp(max=SNR_GAMMA) / snr
+    return (weight * (predicted.float() - noise).pow(2).mean(dim=(1, 2, 3))).mean()
+
+
+def prepare_tokenizer(run: Path) -> None:
+    """Train the tokenizer on all captions, once a run."""
+    if not (run / "tokenizer" / "merges.txt").exists():
+        captions = [caption for kind in KINDS for caption in Pictures(run / "data", kind).captions]
+        train_tokenizer(captions, run / "tokenizer")
+
+
+def train_base(settings: Settings, run: Path, device: torch.device, minutes: float) -> None:
+    """Train the base on cached latents of all kinds; checkpoint, log and sheets lie in `run`."""
+    prepare_tokenizer(run)
+    tokenizer = load_tokenizer(run / "tokenizer")
+    latents = {kind: load_latents(run, kind)["mean"] for kind in KINDS}
+    ids = {kind: tokenize(tokenizer, Pictures(run / "data", kind).captions) for kind in KINDS}
+    torch.manual_seed(0)
+    modules = {name: module.to(device) for name, module in build_base(settings, run).items()}
+    loop = Loop(run, "base", modules, minutes, peak=1e-3, ema=0.995, device=device)
+    generator = np.random.default_rng((2, loop.step))
+    torch.manual_seed(loop.step)
+    schedule = noise_schedule()
+    for step, due in loop.steps():
+        if due:
+            _show(settings, run, loop, modules, run / f"base-{step:06d}.png")
+        chosen = []
+        for kind, count in zip(SHARES, generator.multinomial(settings.unet_batch, list(SHARES.values())), strict=True):
+            chosen += [(kind, int(i)) for i in generator.integers(len(latents[kind]), size=count)]
+        batch = torch.stack([latents[kind][i] for kind, i in chosen]).to(device).float()
+        tokens = torch.stack([ids[kind][i] for kind, i in chosen]).to(device)
+        keep = (torch.rand(len(tokens), device=device) >= CAPTION_DROPOUT).float()
+        with torch.autocast(device.type, torch.bfloat16):
+            condition = encode_text(modules["text_encoder"], modules["text_encoder_2"], tokens, keep)
+        loop.update(noise_loss(modules["unet"], batch, condition, settings.size, schedule), settings.unet_batch)
+    _show(settings, run, loop, modules, run / "base-last.png")
+
+
+def _show(settings: Settings, run: Path, loop: Loop, modules: dict[str, nn.Module], path: Path) -> None:
+    loop.ema.store(loop.parameters)
+    loop.ema.copy_to(loop.parameters)
+    vae = load_normalised(load_autoencoder(settings, run, loop.device), run)
+    show_latents(vae, sample_latents(settings, run, modules, loop.device), path)
+    loop.ema.restore(loop.parameters)

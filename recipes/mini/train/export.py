@@ -1,0 +1,54 @@
+"""Writes the trained model as a diffusers folder that `LayerFusionPipeline.from_pretrained` loads."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DPMSolverMultistepScheduler
+
+from layerfusion import LayerFusionPipeline
+from recipes.mini.train.autoencoder import load_autoencoder
+from recipes.mini.train.base import load_base
+from recipes.mini.train.foreground import load_offsets
+from recipes.mini.train.latents import load_normalised
+from recipes.mini.train.sampling import sampler
+from recipes.mini.train.settings import Settings
+from recipes.mini.train.text import load_tokenizer
+from recipes.mini.train.transparency import load_transparency
+
+CARD = Path(__file__).with_name("card.md")
+
+
+def assemble(settings: Settings, run: Path, structure_layer: str | None, structure_sign: int) -> LayerFusionPipeline:
+    """The pipeline of a run's last checkpoints, averaged weights, float32 on the CPU."""
+    device = torch.device("cpu")
+    vae = load_normalised(load_autoencoder(settings, run, device), run)
+    base: dict[str, Any] = load_base(settings, run, device)
+    encoder, decoder = load_transparency(settings, run, device)
+    scheduler: DPMSolverMultistepScheduler = sampler()
+    return LayerFusionPipeline(
+        vae=vae,
+        **base,
+        tokenizer=load_tokenizer(run / "tokenizer"),
+        tokenizer_2=load_tokenizer(run / "tokenizer"),
+        scheduler=scheduler,
+        foreground=load_offsets(base["unet"], settings.offset_rank, run),
+        transparent_decoder=decoder,
+        transparent_encoder=encoder,
+        structure_layer=structure_layer,
+        structure_sign=structure_sign,
+    )
+
+
+def export(settings: Settings, run: Path, out: Path, structure_layer: str | None, structure_sign: int) -> None:
+    """Save the model to `out` in float16 safetensors, with its card."""
+    pipeline = assemble(settings, run, structure_layer, structure_sign)
+    pipeline.to(torch.float16)
+    pipeline.save_pretrained(out, safe_serialization=True)
+    # transformers loads in the type its configuration names, diffusers in float32: a default load must not mix them.
+    for name in ("text_encoder", "text_encoder_2"):
+        path = out / name / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
+    shutil.copyfile(CARD, out / "README.md")

@@ -1,0 +1,127 @@
+"""The loop all stages share: a budget in minutes, AdamW, EMA, a log, checkpoints from which a stage goes on."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from layerfusion.files import atomic_write
+
+WARMUP = 100
+"""Steps over which the learning rate rises to its peak."""
+
+
+class Loop:
+    """Trains modules for a number of minutes and keeps their state in `run/stage.safetensors`.
+
+    The learning rate falls as a cosine of the time spent, so that a stage always ends annealed, however fast the
+    machine is. A stage that was stopped goes on from its last checkpoint, with the minutes it had left.
+
+    Args:
+        run: folder of the run.
+        stage: name of the stage; names its log and checkpoint.
+        modules: what trains, by name.
+        minutes: time budget, checkpoints and sample sheets included.
+        peak: highest learning rate.
+        ema: decay of the averaged weights.
+        device: where the modules are.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        stage: str,
+        modules: dict[str, nn.Module],
+        minutes: float,
+        peak: float,
+        ema: float,
+        device: torch.device,
+        every_minutes: float = 2.5,
+    ) -> None:
+        self.run, self.stage, self.minutes, self.peak, self.device = run, stage, minutes, peak, device
+        self.modules = nn.ModuleDict(modules)
+        self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
+        self.ema = EMAModel(self.parameters, decay=ema, foreach=True)
+        self.step, self.spent, self.every = 0, 0.0, every_minutes * 60
+        self.checkpoint = run / f"{stage}.safetensors"
+        run.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self._load()
+
+    @property
+    def progress(self) -> float:
+        """Share of the minutes that is spent, 0 to 1."""
+        return min(self.spent / (self.minutes * 60), 1.0)
+
+    def steps(self) -> Iterator[tuple[int, bool]]:
+        """Yield (step, whether a sample sheet is due) until the minutes are spent, and save now and then."""
+        since = time.monotonic()
+        saved = self.spent
+        while self.progress < 1:
+            due = self.spent - saved >= self.every
+            if due:
+                saved = self.spent
+                self.save()
+            yield self.step, due
+            now = time.monotonic()
+            self.spent, since = self.spent + now - since, now
+        self.save()
+
+    def update(self, loss: Tensor, batch: int, **parts: float) -> None:
+        """One optimizer step; the loss and its parts go to the log every 20 steps."""
+        warm = min(1.0, (self.step + 1) / WARMUP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.peak * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * self.progress)))
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.step(self.parameters)
+        self.step += 1
+        if self.step % 20 == 0:
+            entry = {"stage": self.stage, "step": self.step, "minute": round(self.spent / 60, 2), "loss": loss.item()}
+            entry |= {"pictures": batch * self.step, **parts}
+            with (self.run / f"{self.stage}.jsonl").open("a") as log:
+                log.write(json.dumps(entry) + "\n")
+
+    def save(self) -> None:
+        """Write weights, averages and optimizer state, whole or not at all."""
+        state = {f"model.{name}": value.contiguous() for name, value in self.modules.state_dict().items()}
+        state |= {f"ema.{i}": value.contiguous() for i, value in enumerate(self.ema.shadow_params)}
+        for i, entry in self.optimizer.state_dict()["state"].items():
+            state |= {f"optimizer.{i}.{name}": value for name, value in entry.items()}
+        numbers = {"step": str(self.step), "spent": str(self.spent)}
+        with atomic_write(self.checkpoint) as path:
+            save_file(state, path, metadata={**numbers, "modules": ",".join(self.modules)})
+
+    def _load(self) -> None:
+        with safe_open(self.checkpoint, "pt") as file:
+            numbers = file.metadata()
+        self.step, self.spent = int(numbers["step"]), float(numbers["spent"])
+        state = load_file(self.checkpoint, device=str(self.device))
+        self.modules.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
+        self.ema.shadow_params = [state[f"ema.{i}"] for i in range(len(self.parameters))]
+        self.ema.optimization_step = self.step
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = value.cpu() if name == "step" else value
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+
+
+def load_averaged(run: Path, stage: str, modules: dict[str, nn.Module]) -> None:
+    """Fill modules with the averaged weights of a stage's last checkpoint."""
+    state = load_file(run / f"{stage}.safetensors")
+    holder = nn.ModuleDict(modules)
+    holder.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
+    for i, parameter in enumerate(p for p in holder.parameters() if p.requires_grad):
+        parameter.data.copy_(state[f"ema.{i}"])

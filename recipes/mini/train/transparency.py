@@ -1,0 +1,110 @@
+"""Stage 2: latent transparency. Offset encoder and transparent decoder learn together, the autoencoder is frozen."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from layerfusion.transparency import TransparentDecoder, TransparentEncoder, pad_rgb_batch
+from layerfusion.transparency.encoder import OFFSET_GAIN
+from recipes.mini.train.autoencoder import load_autoencoder
+from recipes.mini.train.data import Pictures, over_grey
+from recipes.mini.train.latents import SCALING_FACTOR, encode_foregrounds, load_latents, load_normalised
+from recipes.mini.train.loop import Loop, load_averaged
+from recipes.mini.train.settings import Settings
+from recipes.mini.train.sheets import save_sheet
+
+HARMLESS_WEIGHT = 1.0
+"""Of the distance between the VAE's picture of the changed latent and the picture over grey."""
+OFFSET_WEIGHT = 0.02
+"""Of the squared offset, in units of the latents' spread: what the foreground UNet must learn stays small."""
+LATENT_NOISE = 0.1
+"""Noise on the latents the decoder sees, in the same units: generated latents are never exact."""
+JOINT_SHARE = 0.6
+"""First share of the stage that trains both; then the encoder rests, and the decoder learns from what it made."""
+
+
+def build_transparency(settings: Settings) -> tuple[TransparentEncoder, TransparentDecoder]:
+    """Both modules at the run's widths."""
+    decoder = TransparentDecoder(settings.decoder, layers_per_block=1, attention_levels=1)
+    return TransparentEncoder(settings.encoder), decoder
+
+
+def load_transparency(
+    settings: Settings, run: Path, device: torch.device
+) -> tuple[TransparentEncoder, TransparentDecoder]:
+    """The trained modules of a run, averaged and frozen."""
+    encoder, decoder = build_transparency(settings)
+    load_averaged(run, "transparency", {"encoder": encoder, "decoder": decoder})
+    return tuple(one.to(device).eval().requires_grad_(False) for one in (encoder, decoder))
+
+
+def train_transparency(settings: Settings, run: Path, device: torch.device, minutes: float) -> None:
+    """Train encoder and decoder, then encode all foregrounds for the next stage."""
+    pictures, latents = Pictures(run / "data", "foreground"), load_latents(run, "foreground")
+    vae = load_normalised(load_autoencoder(settings, run, device), run)
+    torch.manual_seed(0)
+    encoder, decoder = (one.to(device) for one in build_transparency(settings))
+    modules = {"encoder": encoder, "decoder": decoder}
+    loop = Loop(run, "transparency", modules, minutes, peak=1e-3, ema=0.99, device=device)
+    generator = np.random.default_rng((4, loop.step))
+    torch.manual_seed(loop.step)
+    for step, due in loop.steps():
+        chosen = np.sort(generator.integers(len(pictures), size=settings.transparency_batch))
+        rgba = pictures.take(chosen).to(device)
+        mean, std = (latents[name][chosen].to(device).float() for name in ("mean", "std"))
+        joint = loop.progress < JOINT_SHARE
+        with torch.autocast(device.type, torch.bfloat16):
+            target, pixels, result, offset = _pass(vae, encoder, decoder, rgba, mean, std, joint, int(step % 8))
+        harmless = (pixels.float() - over_grey(rgba)).abs().mean()
+        alpha, colour = _errors(result.float(), target)
+        penalty = offset.float().pow(2).mean()
+        loss = alpha + colour + HARMLESS_WEIGHT * harmless + OFFSET_WEIGHT * penalty
+        parts = {"alpha": alpha.item(), "colour": colour.item(), "harmless": harmless.item(), "offset": penalty.item()}
+        loop.update(loss, settings.transparency_batch, **parts)
+        if due:
+            rows = [rgba, pixels, torch.cat([target[:, 1:], target[:, :1]], 1), result[:, [1, 2, 3, 0]]]
+            save_sheet(run / f"transparency-{step:06d}.png", rows, 8)
+    encoder, _ = load_transparency(settings, run, device)
+    encode_foregrounds(encoder, run, device)
+
+
+def _pass(
+    vae: AutoencoderKL,
+    encoder: TransparentEncoder,
+    decoder: TransparentDecoder,
+    rgba: Tensor,
+    mean: Tensor,
+    std: Tensor,
+    joint: bool,
+    view: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One pass through encoder, VAE and decoder, the decoder's part in one of the eight views.
+
+    Returns:
+        Target (alpha, padded RGB), the VAE's picture in [0, 1], the decoder's raw result, the offset in units of the
+        latents' spread.
+    """
+    ordered = rgba[:, [3, 0, 1, 2]]
+    target = torch.cat([ordered[:, :1], pad_rgb_batch(ordered)], dim=1)
+    with torch.set_grad_enabled(joint):
+        offset = std * OFFSET_GAIN * encoder(target)
+        noisy = mean + offset + LATENT_NOISE * torch.rand_like(mean[:, :1, :1, :1]) * torch.randn_like(mean)
+        pixels = vae.decode(noisy / SCALING_FACTOR).sample / 2 + 0.5
+    turned = [
+        torch.rot90(one.flip(3) if view >= 4 else one, view % 4, (2, 3)) for one in (target, pixels.clamp(0, 1), noisy)
+    ]
+    result = decoder(turned[1], turned[2] / SCALING_FACTOR)
+    upright = torch.rot90(result, -(view % 4), (2, 3))
+    return target, pixels, upright.flip(3) if view >= 4 else upright, offset
+
+
+def _errors(result: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """L1 of alpha with its edges, and of colour, which counts where it can be seen."""
+    difference = result - target
+    alpha = difference[:, :1].abs().mean()
+    for dim in (2, 3):
+        alpha = alpha + 0.5 * difference[:, :1].diff(dim=dim).abs().mean()
+    return alpha, (difference[:, 1:].abs() * (0.1 + target[:, :1])).mean()
