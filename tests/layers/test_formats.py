@@ -75,7 +75,7 @@ def test_pptx_keeps_placement_opacity_and_hiding(tmp_path: Path) -> None:
 
     disc = example_stack()[1].pixels
     placement = Affine.scaling(-0.5, 0.5).then(Affine.rotation(30)).then(Affine.translation(40, 10))
-    layers = [Layer("狐", disc, placement, opacity=0.4), Layer("off", disc, visible=False)]
+    layers = [Layer("狐", disc, placement), Layer("off", disc, opacity=0.4, visible=False)]
     presentation = Presentation(str(write(LayerStack(100, 50, layers), tmp_path / "a.pptx")))
     fox, hidden = presentation.slides[0].shapes
     emu = presentation.slide_width / 100
@@ -85,9 +85,19 @@ def test_pptx_keeps_placement_opacity_and_hiding(tmp_path: Path) -> None:
     assert middle == pytest.approx(placement(20.5, 20.5), abs=0.01)
     assert fox.width / emu == pytest.approx(20.5, abs=0.01)
     assert fox._element.spPr.find(qn("a:xfrm")).get("flipH") == "1"
-    assert next(fox._element.iter(qn("a:alphaModFix"))).get("amt") == "40000"
+    assert next(hidden._element.iter(qn("a:alphaModFix"))).get("amt") == "40000"
     assert next(hidden._element.iter(qn("p:cNvPr"))).get("hidden") == "1"
     assert difference(Image.open(io.BytesIO(fox.image.blob)), layers[0].image) == 0
+
+
+def test_pptx_fades_the_pixels_of_what_is_turned(tmp_path: Path) -> None:
+    from pptx import Presentation
+    from pptx.oxml.ns import qn
+
+    layer = Layer("disc", example_stack()[1].pixels, opacity=0.5).rotated(20)
+    (shape,) = Presentation(str(write(LayerStack(50, 50, [layer]), tmp_path / "a.pptx"))).slides[0].shapes
+    assert list(shape._element.iter(qn("a:alphaModFix"))) == []
+    assert Image.open(io.BytesIO(shape.image.blob)).getchannel("A").getextrema() == (0, 128)
 
 
 def test_pptx_says_that_it_has_no_blend_modes(tmp_path: Path) -> None:

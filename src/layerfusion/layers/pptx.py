@@ -1,7 +1,7 @@
 """PowerPoint, by python-pptx: one slide of the canvas's shape, one picture a layer, lowest first.
 
-Moving, scaling, turning and flipping stay editable in PowerPoint, and so do opacity and hiding; only a slanted layer is
-baked. PowerPoint has no blend modes: a layer that is not normal is written as normal, with a warning.
+Moving, scaling, turning, flipping and hiding stay editable in PowerPoint, and so does the opacity of what is not turned;
+only a slanted layer is baked. PowerPoint has no blend modes: a layer that is not normal is written as normal, with a warning.
 """
 
 import io
@@ -51,8 +51,13 @@ def _add(slide: Any, layer: Layer, scale: float) -> None:
     width, height = layer.size[0] * across, layer.size[1] * down
     x, y = layer.placement(layer.size[0] / 2, layer.size[1] / 2)
     box = [Emu(round(number * scale)) for number in (x - width / 2, y - height / 2, width, height)]
+    image, opacity = layer.image, layer.opacity
+    if abs(degrees) > 1e-6 and opacity < 1:
+        # LibreOffice (7.4) draws a picture that is both turned and faded with a light fringe: fade its pixels instead.
+        image.putalpha(image.getchannel("A").point([round(value * opacity) for value in range(256)]))
+        opacity = 1.0
     png = io.BytesIO()
-    layer.image.save(png, "PNG")
+    image.save(png, "PNG")
     picture = slide.shapes.add_picture(png, *box)
     picture.name = layer.name
     picture.rotation = degrees
@@ -63,7 +68,7 @@ def _add(slide: Any, layer: Layer, scale: float) -> None:
     about.set("descr", layer.name)
     if not layer.visible:
         about.set("hidden", "1")
-    if layer.opacity < 1:
+    if opacity < 1:
         blip = element.find(f"{qn('p:blipFill')}/{qn('a:blip')}")
-        faded = blip.makeelement(qn("a:alphaModFix"), {"amt": str(round(layer.opacity * 100_000))})
+        faded = blip.makeelement(qn("a:alphaModFix"), {"amt": str(round(opacity * 100_000))})
         blip.append(faded)
