@@ -102,7 +102,7 @@ def harmonization(
         measured = colour_gain(pictures[i], reference[..., :3], where)
         if np.isfinite(measured).all():
             gains.setdefault(case.scene, []).append((true_gain(world, case), measured))
-    points = np.array([np.mean(np.array(pairs), axis=0).T for pairs in gains.values()])
+    points = np.array([np.mean(np.array(pairs), axis=0).T for pairs in gains.values()]).reshape(-1, 3, 2)
     return fit(points[..., 0], points[..., 1]), points
 
 

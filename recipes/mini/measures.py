@@ -21,9 +21,11 @@ class Line(NamedTuple):
 
 
 def fit(x: np.ndarray, y: np.ndarray) -> Line:
-    """Least squares over the finite pairs; r is 0 where y does not vary."""
+    """Least squares over the finite pairs; r is 0 where y does not vary, and all is NaN with fewer than three pairs."""
     x, y = np.asarray(x, float).ravel(), np.asarray(y, float).ravel()
     known = np.isfinite(x) & np.isfinite(y)
+    if known.sum() < 3:
+        return Line(float("nan"), float("nan"), float("nan"))
     if np.ptp(y[known]) < 1e-9:
         return Line(0.0, float(y[known].mean()), 0.0)
     result = linregress(x[known], y[known])

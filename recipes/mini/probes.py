@@ -28,6 +28,7 @@ from layerfusion.files import atomic_write
 from recipes.mini.world import Kind, Sample, Tier, World
 
 SIDE = 64  # what the probe looks at
+WIDTHS = (24, 48, 96, 144)  # channels by level, each at half the side of the one before
 NOTHING = "nothing"  # the object class of an empty scene
 TRAIN_SEED, TEST_SEED = 50_000_000, 60_000_000  # far from the seeds that models are trained on
 IGNORED = -100
@@ -39,15 +40,14 @@ class Probe(nn.Module):
     Args:
         objects: Names of the objects; the class after them is `NOTHING`.
         scenes: Names of the scenes.
-        width: Channels of the first level.
     """
 
-    def __init__(self, objects: list[str], scenes: list[str], width: int = 24) -> None:
+    def __init__(self, objects: list[str], scenes: list[str]) -> None:
         super().__init__()
         self.objects, self.scenes = [*objects, NOTHING], list(scenes)
         layers: list[nn.Module] = []
         previous = 3
-        for level, channels in enumerate((width, 2 * width, 4 * width, 6 * width)):
+        for level, channels in enumerate(WIDTHS):
             layers += [nn.Conv2d(previous, channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
             if level:
                 layers += [nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]

@@ -18,6 +18,7 @@ def test_fit_finds_a_line_and_skips_what_is_not_known() -> None:
 
 def test_what_does_not_vary_has_slope_and_r_zero() -> None:
     assert fit(np.array([0.2, 0.5, 0.9]), np.ones(3)) == (0.0, 1.0, 0.0)
+    assert np.isnan(fit(np.ones(2), np.ones(2)).slope)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30))

@@ -23,8 +23,8 @@ from tests import tiny
 def small(world: World) -> World:
     """A few objects and scenes of the world."""
     few = copy.copy(world)
-    few.objects = tuple(world.object(key) for key in ("penguin", "fox", "glass bottle"))
-    few.scenes = tuple(world.scene(key) for key in ("beach at night", "sandy beach", "dark cave"))
+    few.objects = tuple(world.object(key) for key in ("penguin", "fox", "glass bottle", "campfire"))
+    few.scenes = tuple(world.scene(key) for key in ("beach at night", "snowy forest", "wooden table"))
     few.styles = world.styles[:1]
     return few
 
@@ -44,11 +44,11 @@ def pipe() -> LayerFusionPipeline:
 
 def untrained(world: World) -> probes.Probe:
     torch.manual_seed(0)
-    return probes.Probe([spec.key for spec in world.objects], [spec.key for spec in world.scenes], width=4).eval()
+    return probes.Probe([spec.key for spec in world.objects], [spec.key for spec in world.scenes]).eval()
 
 
 def test_a_probe_learns_to_tell_scenes_and_emptiness(small: World) -> None:
-    probe = probes.train(small, pictures=32, steps=80, batch=32)
+    probe = probes.train(small, pictures=32, steps=70, batch=16)
     scores = probes.accuracy(probe, small, count=12)
     assert scores["background scene"] > 0.8
     assert scores["background object"] > 0.65
@@ -81,13 +81,13 @@ def test_pasting_scores_zero(world: World) -> None:
 
 
 def test_a_triplet_does_not_depend_on_its_batch(pipe: LayerFusionPipeline, small: World) -> None:
-    cases = [Case("fox", "sandy beach", 1), Case("penguin", "dark cave", 2), Case("fox", "dark cave", 1)]
+    cases = [Case("fox", "snowy forest", 1), Case("penguin", "wooden table", 2), Case("fox", "wooden table", 1)]
     together = generate(pipe, small, cases, None, Sampling(steps=2, batch=3, passes=1))
     alone = generate(pipe, small, cases, None, Sampling(steps=2, batch=1, passes=1))
     assert np.abs(together.blended - alone.blended).max() < 1e-3
-    assert Case("fox", "sandy beach", 1, "blue", "comics").prompts(small) == (
+    assert Case("fox", "snowy forest", 1, "blue", "comics").prompts(small) == (
         "a blue fox",
-        "a sandy beach, comics style",
+        "a snowy forest, comics style",
     )
 
 
@@ -115,7 +115,7 @@ def test_a_check_is_met_at_its_bar_and_never_by_nan() -> None:
 def test_the_report_is_whole(
     pipe: LayerFusionPipeline, small: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "KINDS", (("fox", "sandy beach", None),))
+    monkeypatch.setattr(report, "KINDS", (("fox", "snowy forest", None),))
     monkeypatch.setattr(checks, "ablations", lambda: checks_ablations()[:1] + checks_ablations()[-2:-1])
     probes.save(untrained(small), tmp_path / "probe.safetensors", {"background scene": 0.5})
     figures = tmp_path / "images"
