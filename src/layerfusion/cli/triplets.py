@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from layerfusion.cli.console import note, quiet_libraries, sampling_bar
 from layerfusion.cli.record import make_record, read_record
@@ -175,22 +177,24 @@ def draw_priors(
 
 def report(session: "Session", folder: Path, targets: list[Target], seconds: float) -> None:
     """What was written, with what, and how long it took."""
-    settings = session.settings
+    settings, several = session.settings, len(targets) > 1
     last = settings.seed + len(targets) - 1
-    seeds = f"seed {settings.seed}" if len(targets) == 1 else f"seeds {settings.seed} to {last}"
-    each = "" if len(targets) == 1 else f", {seconds / len(targets):.1f} s each"
-    table = Table(
-        title=f"{session.model['name']}, {seeds}, {settings.steps} steps, {settings.width} × {settings.height}",
-        caption=f"{seconds:.1f} s on {session.machine['device']}{each}",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("file")
-    table.add_column("what it is")
-    where = folder if len(targets) == 1 else folder / f"{targets[0].folder.name} … {targets[-1].folder.name}"
+    table = Table(box=None, show_header=False, padding=(0, 2))
     for name in targets[0].names:
-        table.add_row(f"{where / name}", WHAT.get(name, "layers, to be opened in another program"))
-    Console(soft_wrap=True).print(table)
+        table.add_row(name, Text(WHAT.get(name, "layers, for another program"), style="dim"))
+    where = f"{folder / targets[0].folder.name} … {targets[-1].folder.name}" if several else f"{folder}"
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(where)}[/]", soft_wrap=True)
+    console.print(table)
+    facts = [
+        session.model["name"],
+        f"seeds {settings.seed} to {last}" if several else f"seed {settings.seed}",
+        f"{settings.steps} steps",
+        f"{settings.width} × {settings.height}",
+        f"{seconds:.1f} s on {session.machine['device']}"
+        + (f", {seconds / len(targets):.1f} s each" if several else ""),
+    ]
+    console.print(escape(" · ".join(facts)), soft_wrap=True)
 
 
 WHAT = {

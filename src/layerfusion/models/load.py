@@ -74,6 +74,7 @@ def load(files: ModelFiles, dtype: torch.dtype, device: torch.device, offload: O
         raise LayerFusionError(
             f"the model {files.name} cannot be loaded ({reason}); download or save it again."
         ) from error
+    _check_whole(files, pipeline)
     return place(pipeline, device, offload)
 
 
@@ -117,6 +118,16 @@ def _load(files: ModelFiles, dtype: torch.dtype) -> LayerFusionPipeline:
         files.on_top.transparent_encoder,
         **structure,
     )
+
+
+def _check_whole(files: ModelFiles, pipeline: LayerFusionPipeline) -> None:
+    """diffusers leaves weights that a file does not hold without values, and only logs it."""
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
+            raise LayerFusionError(
+                f"the {name} of {files.name} does not hold all its weights, or those of something else; download or "
+                "save it again."
+            )
 
 
 def _refuse_pickles(path: Path) -> None:

@@ -118,10 +118,18 @@ def read_defaults(folder: Path, defaults: Defaults) -> Defaults:
     known = [field.name for field in fields(Defaults)]
     if not isinstance(values, dict) or not set(values) <= set(known):
         raise LayerFusionError(f"{file} should hold an object with keys among {', '.join(known)}; mend it.")
-    if values.get("size") is not None:
-        values["size"] = tuple(values["size"])
-    kinds: dict[str, Any] = {"steps": int, "guidance_scale": (int, float), "size": (tuple, type(None))}
     for key, value in values.items():
-        if not isinstance(value, kinds.get(key, str)):
+        if not _fits(key, value):
             raise LayerFusionError(f"{file} has a wrong value for {key}: {value!r}; mend it.")
+    if "size" in values:
+        values["size"] = (values["size"][0], values["size"][1])
     return replace(defaults, **values)
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a value from `layerfusion.json` is of its key's kind."""
+    if key == "size":
+        return isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)
+    if key == "steps":
+        return type(value) is int and value > 0
+    return type(value) in (int, float) if key == "guidance_scale" else isinstance(value, str)

@@ -97,12 +97,18 @@ class Vocabulary:
         return {word: self.nearest(word) for word in unknown}
 
     def nearest(self, word: str) -> list[str]:
-        """Up to three names that are spelled like a word, or hold a word that is, the nearest first."""
+        """Up to three names that are spelled like a word, or hold a word that is, the nearest first.
+
+        Of a plural, the names with its singular.
+        """
+        singular = {word.removesuffix("s"), word.removesuffix("es")}
         best: dict[str, float] = {}
         for name in self.names():
-            for candidate in {name, *split(name)} - GLUE:
-                ratio = difflib.SequenceMatcher(None, word, candidate.lower()).ratio()
-                best[name] = max(best.get(name, 0.0), ratio)
+            for candidate in {name.lower(), *split(name)} - GLUE:
+                ratio = difflib.SequenceMatcher(None, word, candidate).ratio()
+                best[name] = max(best.get(name, 0.0), 1.0 if candidate in singular else ratio)
+        if 1.0 in best.values():
+            best = {name: ratio for name, ratio in best.items() if ratio == 1.0}
         near = sorted((name for name, ratio in best.items() if ratio >= 0.6), key=lambda name: -best[name])
         return near[:3]
 

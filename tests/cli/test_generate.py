@@ -1,0 +1,364 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from layerfusion import layers
+from layerfusion.cli import app
+from layerfusion.cli.record import PNG_KEY
+from layerfusion.models.locate import fingerprint
+from tests.models.test_vocabulary import KNOWN
+from tests.models.tiny_files import save_layerdiffuse, save_sdxl, tiny_pipeline
+
+PICTURES = ("foreground.png", "background.png", "blended.png", "composite.png")
+PROMPTS = ("a red fox", "a snowy forest")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tiny_pipeline().save_pretrained(folder)
+    (folder / "layerfusion.json").write_text(json.dumps({"steps": 2, "guidance_scale": 2.5}))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, ["generate", *map(str, arguments)])
+
+
+def generate(model: Path, out: str, *options: Any, prompts: tuple[str, ...] = PROMPTS) -> Path:
+    result = call(*prompts, "--model", model, "--out", out, "--device", "cpu", *options)
+    assert result.exit_code == 0, result.output
+    return Path(out)
+
+
+def pixels(folder: Path) -> dict[str, bytes]:
+    return {name: read(folder / name).tobytes() for name in PICTURES}
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture).astype(int)
+
+
+@pytest.fixture(scope="module")
+def first(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with seed 7, to compare others with."""
+    return generate(model, str(tmp_path_factory.mktemp("first") / "out"), "--seed", 7)
+
+
+def test_it_writes_a_triplet(first: Path, model: Path) -> None:
+    assert sorted(path.name for path in first.iterdir()) == sorted([*PICTURES, "triplet.json"])
+    for name in PICTURES:
+        with Image.open(first / name) as picture:
+            assert picture.mode == ("RGBA" if name == "foreground.png" else "RGB")
+            assert picture.size == (64, 64)
+            assert json.loads(picture.info[PNG_KEY]) == json.loads((first / "triplet.json").read_text())
+    record = json.loads((first / "triplet.json").read_text())
+    assert (record["foreground_prompt"], record["background_prompt"]) == PROMPTS
+    assert (record["seed"], record["steps"], record["guidance_scale"]) == (7, 2, 2.5)
+    assert (record["width"], record["height"], record["dtype"], record["device"]) == (64, 64, "float32", "cpu")
+    assert record["config"]["mask"] == "combined"
+    assert record["model"] == {"name": str(model), "fingerprint": fingerprint(model)}
+    assert record["versions"]["torch"] == torch.__version__
+
+
+def test_the_same_seed_gives_the_same_bytes(first: Path, model: Path) -> None:
+    again = generate(model, "again", "--seed", 7)
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == {
+        path.name: path.read_bytes() for path in first.iterdir()
+    }
+    other = generate(model, "other", "--seed", 8)
+    assert pixels(other)["blended.png"] != pixels(first)["blended.png"]
+
+
+def test_a_run_is_repeated_from_its_record(first: Path, model: Path) -> None:
+    source = generate(
+        model, "source", "--seed", 3, "--mask", "cross", "--boundary", 4, "--size", "128x64", "--steps", 3
+    )
+    for number, given in enumerate(("source/triplet.json", "source", "source/blended.png")):
+        result = call("--from", given, "--out", f"repeat{number}")
+        assert result.exit_code == 0, result.output
+        assert pixels(Path(f"repeat{number}")) == pixels(source)
+    record = json.loads(Path("repeat0/triplet.json").read_text())
+    assert record["config"]["mask"] == "cross"
+    assert record["config"]["boundary"] == 4
+
+    result = call("--from", "source", "--out", "changed", "--mask", "self", "--seed", 4, "--size", "64x64")
+    assert result.exit_code == 0, result.output
+    record = json.loads(Path("changed/triplet.json").read_text())
+    assert (record["config"]["mask"], record["config"]["boundary"], record["seed"]) == ("self", 4, 4)
+    assert record["width"] == 64
+
+
+def test_prompts_given_beside_a_record_override_it(first: Path) -> None:
+    result = call("a fox", "--from", first, "--out", "changed")
+    assert result.exit_code == 0, result.output
+    record = json.loads(Path("changed/triplet.json").read_text())
+    assert (record["foreground_prompt"], record["background_prompt"]) == ("a fox", PROMPTS[1])
+
+
+def test_each_of_several_equals_a_run_of_its_own(first: Path, model: Path) -> None:
+    folder = generate(model, "several", "--seed", 6, "--count", 2)
+    assert sorted(path.name for path in folder.iterdir()) == ["0001", "0002"]
+    assert pixels(folder / "0002") == pixels(first)
+    assert json.loads((folder / "0002" / "triplet.json").read_text())["seed"] == 7
+    result = call("--from", folder / "0002", "--out", "single")
+    assert result.exit_code == 0, result.output
+    assert pixels(Path("single")) == pixels(first)
+
+
+def test_a_batch_equals_single_runs_to_rounding(first: Path, model: Path) -> None:
+    folder = generate(model, "batch", "--seed", 6, "--count", 2, "--batch-size", 2)
+    for name in PICTURES:
+        assert abs(read(folder / "0002" / name) - read(first / name)).max() <= 1
+
+
+def test_nothing_is_overwritten_unasked(model: Path) -> None:
+    out = generate(model, "out", "--seed", 1)
+    before = pixels(out)
+    result = call(*PROMPTS, "--model", model, "--out", "out", "--seed", 2)
+    assert result.exit_code == 2
+    assert "already exists" in result.stderr
+    assert pixels(out) == before
+    generate(model, "out", "--seed", 2, "--overwrite")
+    assert pixels(out) != before
+
+
+def test_a_seed_and_a_folder_are_chosen_and_said(model: Path) -> None:
+    result = call(*PROMPTS, "--model", model)
+    assert result.exit_code == 0, result.output
+    (folder,) = Path("outputs").iterdir()
+    seed = json.loads((folder / "triplet.json").read_text())["seed"]
+    assert folder.name == f"a-red-fox-a-snowy-forest-{seed}"
+    assert f"seed {seed}" in result.stdout
+    assert result.stdout.startswith(f"{folder}\n")
+    assert "blended.png" in result.stdout
+
+
+def test_figures_and_layered_files(first: Path, model: Path) -> None:
+    out = generate(model, "out", "--seed", 7, "--show-priors", "--format", "psd,.ORA")
+    extra = ["layers.ora", "layers.psd", "priors.png", "structure.png"]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*PICTURES, "triplet.json", *extra])
+    assert pixels(out) == pixels(first)  # looking changes nothing
+    with Image.open(out / "priors.png") as figure:
+        assert figure.width > 600
+
+    stack = layers.read(out / "layers.ora")
+    assert [layer.name for layer in stack][:2] == ["background", "foreground"]
+
+
+@pytest.mark.parametrize("stage", ["sampling", "writing"])
+def test_an_interruption_leaves_no_half_written_triplet(
+    model: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    calls = iter(range(1000))
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        # The second triplet is under way: two steps or five files belong to the first.
+        if next(calls) == (3 if stage == "sampling" else 6):
+            raise KeyboardInterrupt
+        return original(*_, **__)
+
+    if stage == "sampling":
+        from layerfusion.evaluation.priors import Watcher
+
+        original: Any = Watcher.__call__
+        monkeypatch.setattr(Watcher, "__call__", interrupted)
+    else:
+        original = Image.Image.save
+        monkeypatch.setattr(Image.Image, "save", interrupted)
+    result = call(*PROMPTS, "--model", model, "--out", "out", "--seed", 1, "--count", 3, "--device", "cpu")
+    assert result.exit_code == 130, result.output
+    assert "1 of 3 triplets" in result.stderr
+    written = [path for path in Path("out").rglob("*") if path.is_file()]
+    assert sorted(path.name for path in written) == sorted([*PICTURES, "triplet.json"])
+    assert {path.parent.name for path in written} == {"0001"}
+
+
+def test_the_pipeline_is_usable_after_an_interruption(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from layerfusion import LayerFusionPipeline
+
+    pipeline = LayerFusionPipeline.from_pretrained(model)
+    before = dict(pipeline.unet.attn_processors)
+
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline(*PROMPTS, num_inference_steps=2, callback_on_step_end=stop)
+    assert pipeline.unet.attn_processors == before
+
+
+BAD = [
+    (["", "a forest"], "the foreground prompt is empty"),
+    (["a fox", "  "], "the background prompt is empty"),
+    (["a fox"], "the background prompt is empty"),
+    ([*PROMPTS, "--size", "100x64"], "not divisible by 64; try 128x64"),
+    ([*PROMPTS, "--size", "big"], "not WIDTHxHEIGHT"),
+    ([*PROMPTS, "--model", "realvisx"], "did you mean 'realvisxl'"),
+    ([*PROMPTS, "--model", "nowhere/"], "there is no model"),
+    ([*PROMPTS, "--boundary", "-1"], "boundary is -1"),
+    ([*PROMPTS, "--guidance", "nan"], "not a finite number"),
+    ([*PROMPTS, "--seed", "-4"], "the seed -4 is out of range"),
+    ([*PROMPTS, "--mask", "both"], "--mask"),
+    ([*PROMPTS, "--dtype", "int8"], "--dtype"),
+    ([*PROMPTS, "--offload", "disk"], "--offload"),
+    ([*PROMPTS, "--offload", "model", "--device", "cpu"], "needs a GPU"),
+    ([*PROMPTS, "--device", "tpu"], "there is no device 'tpu'"),
+    ([*PROMPTS, "--steps", "0"], "--steps"),
+    ([*PROMPTS, "--count", "0"], "--count"),
+    ([*PROMPTS, "--format", "psd,xcf"], "layers.xcf"),
+    ([*PROMPTS, "--out", "file/below"], "cannot be written to"),
+    ([*PROMPTS, "--out", "file"], "cannot be written to"),
+    ([*PROMPTS, "--foreground-weights", "x.safetensors"], "brings its own foreground weights"),
+    (["--from", "missing.json"], "does not exist"),
+    (["--from", "broken.json"], "cannot be read as JSON"),
+    (["--from", "other.json"], "JSON of another kind"),
+    (["--from", "newer.json"], "newer layerfusion"),
+    (["--from", "wrong.json"], "wrong value for steps"),
+    (["--from", "switch.json"], "no setting 'masks'"),
+    (["--from", "kind.json"], "wrong kind"),
+    (["--from", "plain.png"], "carries no settings"),
+    (["--from", "cut.png"], "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD, ids=[says for _, says in BAD])
+def test_bad_input_gets_one_sentence(model: Path, arguments: list[str], says: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    record = {"format": "layerfusion-triplet", "version": 1, "foreground_prompt": "a", "background_prompt": "b"}
+    files = {
+        "broken": '{"format": ',
+        "other": '{"layers": []}',
+        "newer": json.dumps({**record, "version": 2}),
+        "wrong": json.dumps({**record, "steps": "ten"}),
+        "switch": json.dumps({**record, "config": {"masks": "self"}}),
+        "kind": json.dumps({**record, "config": {"boundary": "ten"}}),
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(content)
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "plain.png").read_bytes()[:40])
+    before = sorted(tmp_path.rglob("*"))
+    result = call(*(arguments if "--model" in arguments else [*arguments, "--model", model]))
+    assert result.exit_code == 2, result.output
+    assert says in " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.stderr).split())
+    assert "Traceback" not in result.output
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
+def test_a_gpu_that_is_not_there(first: Path, model: Path) -> None:
+    result = call(*PROMPTS, "--model", model, "--device", "cuda")
+    assert result.exit_code == 2
+    assert "no cuda device" in result.stderr
+    # A record that was made on one is repeated on what there is, and says so.
+    record = {**json.loads((first / "triplet.json").read_text()), "device": "cuda", "offload": "model"}
+    Path("gpu.json").write_text(json.dumps(record))
+    result = call("--from", "gpu.json", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert "made on cuda" in result.stderr
+    assert json.loads(Path("out/triplet.json").read_text())["offload"] == "none"
+
+
+def test_foreign_weights_are_refused(tmp_path: Path) -> None:
+    sdxl, files = save_sdxl(tmp_path / "sdxl"), save_layerdiffuse(tmp_path / "ld")
+    decoder = files / "ld_diffusers_sdxl_vae_transparent_decoder.safetensors"
+    options = ["--model", sdxl, "--out", "out", "--foreground-weights", decoder, "--transparent-decoder", decoder]
+    result = call(*PROMPTS, *options)
+    assert result.exit_code == 2
+    assert "transparent decoder, not foreground offsets" in result.stderr
+    assert not Path("out").exists()
+
+
+def test_a_changed_model_is_noticed_when_a_run_is_repeated(first: Path, model: Path, tmp_path: Path) -> None:
+    record = json.loads((first / "triplet.json").read_text())
+    record["model"]["fingerprint"] = "0" * 16
+    record["versions"]["torch"] = "1.0"
+    Path("old.json").write_text(json.dumps(record))
+    result = call("--from", "old.json", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert "has changed since that run" in result.stderr
+    assert "torch 1.0 (now" in result.stderr
+
+
+def test_a_long_prompt_says_what_was_cut(model: Path) -> None:
+    # The tiny tokenizer has one token for each of these words; 75 fit between start and end.
+    prompt = " ".join(["fox"] * 75 + ["snowy", "forest"])
+    result = call(prompt, PROMPTS[1], "--model", model, "--out", "out", "--seed", 1)
+    assert result.exit_code == 0, result.output
+    assert (
+        "the foreground prompt is longer than the model reads, and this was cut off: “snowy forest”." in result.stderr
+    )
+    record = json.loads(Path("out/triplet.json").read_text())
+    assert record["cut_off"] == {"foreground prompt": "snowy forest"}
+    assert "truncated" not in result.stderr
+
+
+@pytest.fixture
+def knowing(model: Path, tmp_path: Path) -> Iterator[Path]:
+    """The model with a vocabulary."""
+    folder = tmp_path / "knowing"
+    shutil.copytree(model, folder)
+    (folder / "vocabulary.json").write_text(json.dumps(KNOWN))
+    yield folder
+
+
+def test_unknown_words_are_said_and_recorded(first: Path, knowing: Path) -> None:
+    result = call("a red foxx", PROMPTS[1], "--model", knowing, "--out", "out", "--seed", 7)
+    assert result.exit_code == 0, result.output
+    assert "does not know “foxx” (nearest: fox) of the foreground prompt" in result.stderr
+    assert json.loads(Path("out/triplet.json").read_text())["unknown_words"] == {"foxx": ["fox"]}
+    result = call(*PROMPTS, "--model", knowing, "--out", "known", "--seed", 7)
+    assert "does not know" not in result.stderr
+    assert pixels(Path("known")) == pixels(first)
+
+
+def test_the_vocabulary_is_listed(knowing: Path, model: Path) -> None:
+    listing = CliRunner().invoke(app, ["vocabulary", "--model", str(knowing)])
+    assert listing.exit_code == 0, listing.output
+    assert "animals (3)" in listing.stdout
+    assert "fox (vixen)" in listing.stdout
+    as_json = CliRunner().invoke(app, ["vocabulary", "--model", str(knowing), "--json"])
+    assert json.loads(as_json.stdout)["scenes"][0] == {
+        "name": "snowy forest",
+        "synonyms": ["winter forest"],
+        "coloured": False,
+    }
+    without = CliRunner().invoke(app, ["vocabulary", "--model", str(model)])
+    assert without.exit_code == 2
+    assert "carries no vocabulary" in without.stderr
+
+
+def test_the_vocabulary_is_drawn(knowing: Path) -> None:
+    options = ["--model", str(knowing), "--sheet", "sheet.png", "--steps", "1"]
+    result = CliRunner().invoke(app, ["vocabulary", *options])
+    assert result.exit_code == 0, result.output
+    with Image.open("sheet.png") as sheet:
+        assert sheet.height > 500
+    assert CliRunner().invoke(app, ["vocabulary", *options]).exit_code == 2
+
+
+def test_help_comes_without_torch() -> None:
+    code = "import sys; from layerfusion.cli import app; app(['--help'], standalone_mode=False)"
+    code += "; assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "generate" in ran.stdout

@@ -1,0 +1,125 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from layerfusion import LayerFusionConfig, LayerFusionOutput, LayerFusionPipeline
+from layerfusion.errors import LayerFusionError
+from layerfusion.evaluation.drawing import Tile, fit, grey_map, heat_map, on_checkerboard, sheet
+from layerfusion.evaluation.figures import priors_figure, short_name, structure_figure
+from layerfusion.evaluation.priors import Watcher, structure_priors
+from layerfusion.method import self_attention_layers
+from tests.models.tiny_files import tiny_pipeline
+
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> LayerFusionPipeline:
+    pipeline = tiny_pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def run(pipeline: LayerFusionPipeline) -> tuple[LayerFusionOutput, Watcher]:
+    steps: list[int] = []
+    watcher = Watcher(0.8, lambda: steps.append(1))
+    output: Any = pipeline(
+        "a red fox",
+        "a snowy forest",
+        num_inference_steps=STEPS,
+        height=64,
+        width=128,
+        generator=[torch.Generator().manual_seed(seed) for seed in (1, 2)],
+        num_images_per_prompt=2,
+        return_maps=True,
+        callback_on_step_end=watcher,
+    )
+    assert len(steps) == STEPS
+    return output, watcher
+
+
+def test_the_structure_prior_of_the_runs_own_layer_is_the_one_the_run_used(
+    pipeline: LayerFusionPipeline, run: tuple[LayerFusionOutput, Watcher]
+) -> None:
+    output, watcher = run
+    layers = self_attention_layers(pipeline.unet)
+    used = next(step for step in output.maps or [] if step.timestep == float(watcher.timestep))
+    assert used.structure is not None
+    for index in (0, 1):
+        latents = watcher.latents[index : index + 1]
+        priors = structure_priors(pipeline, "a red fox", latents, watcher.timestep, LayerFusionConfig())
+        assert list(priors) == layers
+        torch.testing.assert_close(priors[layers[-1]], used.structure[0, index], atol=1e-4, rtol=1e-4)
+    # Another seed, another prior: the comparison above can fail.
+    assert not torch.allclose(used.structure[0, 0], used.structure[0, 1], atol=1e-2)
+
+
+def test_the_watcher_keeps_the_step_nearest_to_its_time(pipeline: LayerFusionPipeline, run: Any) -> None:
+    timesteps = pipeline.scheduler.timesteps
+    assert run[1].timestep == timesteps[int((timesteps - 800).abs().argmin())]
+
+
+def test_looking_leaves_the_unet_as_it_was(pipeline: LayerFusionPipeline, run: Any) -> None:
+    before = dict(pipeline.unet.attn_processors)
+    structure_priors(pipeline, "a fox", run[1].latents[:1], run[1].timestep, LayerFusionConfig())
+    assert pipeline.unet.attn_processors == before
+
+
+def test_the_figure_of_priors_has_a_row_for_each_time(run: tuple[LayerFusionOutput, Watcher]) -> None:
+    output, _ = run
+    triplet = {name: output[name][1] for name in ("foreground", "background", "blended", "composite")}
+    heights = [
+        priors_figure(triplet, output.maps or [], 1, 1000, times).height
+        for times in ((0.8,), (0.8, 0.5), (0.8, 0.5, 0.2), (0.8, 0.79))
+    ]
+    assert heights[0] < heights[1] < heights[2]
+    assert heights[3] == heights[0]  # both are the same step
+    with pytest.raises(LayerFusionError, match="no priors to draw"):
+        priors_figure(triplet, [], 0, 1000, (0.8,))
+
+
+def test_the_figure_of_layers_frames_the_chosen_one(run: tuple[LayerFusionOutput, Watcher]) -> None:
+    priors = {f"up_blocks.{i}.attentions.0.transformer_blocks.0.attn1": torch.rand(4, 8) for i in range(3)}
+    foreground = run[0].foreground[0]
+    plain = structure_figure(foreground, priors, 0.8, "")
+    framed = structure_figure(foreground, priors, 0.8, next(iter(priors)))
+    assert plain.size == framed.size
+    assert np.asarray(plain).tobytes() != np.asarray(framed).tobytes()
+
+
+def test_maps_keep_their_values() -> None:
+    ramp = torch.linspace(0, 1, 5).repeat(2, 1)
+    grey = np.asarray(grey_map(ramp, (5, 2)))
+    assert grey[0, :, 0].tolist() == [0, 64, 128, 191, 255]
+    lightness = np.asarray(heat_map(ramp * 3 - 7, (64, 8)).convert("L")).astype(int)[4]
+    assert (np.diff(lightness) >= 0).all()
+    assert lightness[-1] - lightness[0] > 200
+    flat = np.asarray(heat_map(torch.full((4, 4), 0.3), (8, 8)))
+    assert (flat == flat[0, 0]).all()
+
+
+def test_transparency_shows_the_checkerboard() -> None:
+    clear = np.asarray(on_checkerboard(Image.new("RGBA", (48, 24)), square=12))
+    assert {int(value) for value in np.unique(clear)} == {214, 255}
+    red = np.asarray(on_checkerboard(Image.new("RGBA", (48, 24), (255, 0, 0, 255))))
+    assert (red == (255, 0, 0)).all()
+
+
+def test_tiles_do_not_overlap_and_long_labels_are_shortened() -> None:
+    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
+    tiles = [
+        Tile(Image.new("RGB", (10, 10), colour), "a label that is much too long for its tile") for colour in colours
+    ]
+    drawn = sheet([tiles[:2], tiles[2:]], (60, 40), "Title", "subtitle", ["one", ""])
+    counts = [int((np.asarray(drawn) == colour).all(-1).sum()) for colour in colours]
+    assert all(abs(count - 60 * 40) < 250 for count in counts)
+    assert fit(Image.new("RGB", (10, 20)), (30, 30)).size == (30, 30)
+
+
+def test_layers_have_short_names() -> None:
+    assert short_name("up_blocks.1.attentions.2.transformer_blocks.0.attn1") == "up 1.2.0"
+    assert short_name("mid_block.attentions.0.transformer_blocks.3.attn1") == "mid 0.3"

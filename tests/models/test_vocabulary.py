@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.models.vocabulary import Vocabulary, article, read_vocabulary, split
+
+KNOWN = {
+    "objects": {
+        "animals": [{"name": "fox", "synonyms": ["vixen"]}, {"name": "tropical fish"}, "owl"],
+        "vehicles": [{"name": "car", "coloured": True}],
+    },
+    "colours": ["red", "blue"],
+    "scenes": [{"name": "snowy forest", "synonyms": ["winter forest"]}],
+    "styles": ["comics style"],
+}
+
+
+@pytest.fixture(scope="module")
+def known() -> Vocabulary:
+    return Vocabulary.from_dict(KNOWN)
+
+
+def test_words_come_from_the_names_where_none_are_listed(known: Vocabulary) -> None:
+    assert known.words == {
+        *("fox", "vixen", "tropical", "fish", "owl", "car", "red", "blue"),
+        *("snowy", "winter", "forest", "comics", "style"),
+    }
+    assert Vocabulary.from_dict({**KNOWN, "words": ["A", "Fox"]}).words == {"a", "fox"}
+
+
+def test_a_prompt_of_known_words_has_no_unknown_ones(known: Vocabulary) -> None:
+    assert known.unknown_words("A red FOX in the snowy forest, comics style") == {}
+
+
+def test_unknown_words_come_with_the_nearest_names(known: Vocabulary) -> None:
+    assert known.unknown_words("two foxes and a goldfish, forrest") == {
+        "two": [],
+        "foxes": ["fox"],
+        "goldfish": ["tropical fish"],
+        "forrest": ["snowy forest", "winter forest"],
+    }
+
+
+def test_entries_may_be_objects_or_names(known: Vocabulary) -> None:
+    animals = known.objects["animals"]
+    assert [entry.names for entry in animals] == [("fox", "vixen"), ("tropical fish",), ("owl",)]
+    assert known.objects["vehicles"][0].coloured
+    assert list(known.kinds()) == ["animals", "vehicles", "colours", "scenes", "styles"]
+
+
+@given(st.lists(st.sampled_from(["red", "fox", "zeppelin", "qat", "the"]), max_size=6))
+def test_every_word_is_known_or_named_once(words: list[str]) -> None:
+    unknown = Vocabulary.from_dict(KNOWN).unknown_words(" ".join(words))
+    assert set(unknown) == set(words) & {"zeppelin", "qat"}
+
+
+def test_words_keep_their_hyphens_and_apostrophes() -> None:
+    assert split("A jack-o-lantern; the T-shirt’s red — 3 foxes_2") == [
+        *("a", "jack-o-lantern", "the", "t-shirt’s", "red", "3", "foxes", "2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("fox", "a fox"), ("owl", "an owl"), ("umbrella", "an umbrella"), ("unicorn", "a unicorn"), ("ufo", "a ufo")],
+)
+def test_article(name: str, expected: str) -> None:
+    assert article(name) == expected
+
+
+def test_a_folder_without_a_vocabulary_has_none(tmp_path: Path) -> None:
+    assert read_vocabulary(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"objects": 3}', '{"objects": {"animals": [{}]}}'])
+def test_a_broken_vocabulary_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "vocabulary.json").write_text(content)
+    with pytest.raises(LayerFusionError, match="is not a vocabulary"):
+        read_vocabulary(tmp_path)
+
+
+def test_a_vocabulary_is_read_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "vocabulary.json").write_text(json.dumps(KNOWN))
+    assert read_vocabulary(tmp_path) == Vocabulary.from_dict(KNOWN)
