@@ -13,6 +13,7 @@ import torch
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.decoding import decode_picture, decode_transparency
 from layerfusion.method.config import Mask
+from layerfusion.models import Vocabulary
 from layerfusion.transparency import encode_transparent
 from recipes.mini.measures import Line, colour_gain, fit, interior, mean_overlap
 from recipes.mini.probes import NOTHING, Probe
@@ -150,6 +151,18 @@ def alpha_errors(pipe: LayerFusionPipeline, world: World, passes: int = 8) -> tu
         )
         errors[spec.see_through].append(float((decoded[:, 3:] - rgba[:, :1]).abs().mean()))
     return float(np.mean(errors[True] + errors[False])), float(np.mean(errors[True]))
+
+
+UNHEARD_OF = ("gryphon", "submarine", "volcano", "ballroom", "foxes")
+
+
+def words_told_apart(vocabulary: Vocabulary | None, world: World) -> float:
+    """How often the model's vocabulary is right about a word: names of the world known, others not. 0 without one."""
+    if vocabulary is None:
+        return 0.0
+    names = [*(spec.key for spec in world.objects), *(spec.key for spec in world.scenes)]
+    known = [not vocabulary.unknown_words(name) for name in names]
+    return float(np.mean(known + [word in vocabulary.unknown_words(f"a {word}") for word in UNHEARD_OF]))
 
 
 def ablations() -> list[tuple[str, LayerFusionConfig]]:

@@ -15,7 +15,7 @@ from recipes.mini.world.preview import checkerboard
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-GAP, LABEL, INK, PAPER = 6, 22, (40, 44, 52), (255, 255, 255)
+GAP, LABEL, INK, PAPER = 6, 18, (40, 44, 52), (255, 255, 255)
 
 
 def cell(picture: np.ndarray) -> np.ndarray:
@@ -35,7 +35,7 @@ def sheet(
     side = rows[0][0].shape[0] * scale
     font = ImageFont.load_default(size=13)
     left = max((int(font.getlength(label)) + 2 * GAP for label in labels), default=GAP)
-    top = LABEL + GAP if columns else GAP
+    top = LABEL * max((name.count("\n") + 1 for name in columns), default=0) + GAP
     size = (left + max(map(len, rows)) * (side + GAP), top + len(rows) * (side + GAP))
     image = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(image)
@@ -47,7 +47,7 @@ def sheet(
             part = Image.fromarray(cell(picture)).resize((side, side), Image.Resampling.LANCZOS)
             image.paste(part, (left + c * (side + GAP), y))
     for c, name in enumerate(columns):
-        draw.text((left + c * (side + GAP) + side / 2, top - GAP), name, INK, font, anchor="mb")
+        draw.text((left + c * (side + GAP) + side / 2, top - GAP), name, INK, font, anchor="md", align="center")
     with atomic_write(path) as temporary:
         image.save(temporary, optimize=True)
     print(path)

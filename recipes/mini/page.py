@@ -32,7 +32,7 @@ class Report:
     rows: list[Row]
     layers: list[LayerScore]
     best_layer: tuple[str, int]
-    saved_layer: tuple[str | None, int]
+    saved_layer: tuple[str, int]
     real: Line
     probe: dict[str, float]
     counts: str
@@ -124,7 +124,7 @@ def prior_lines(report: Report) -> list[str]:
         "## Priors against true alpha",
         "",
         f"Areas under the ROC curve at t = {times} T, on foregrounds the model has not seen. The model is saved with "
-        f"the structure layer `{saved or 'the last'}`, sign {saved_sign:+d}; by this table the best is `{layer}`, "
+        f"the structure layer `{saved}`, sign {saved_sign:+d}; by this table the best is `{layer}`, "
         f"sign {sign:+d}.",
         "",
         "| attention | grid | structure s' (sign +1) | content c | soft mask |",

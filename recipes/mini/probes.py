@@ -155,7 +155,7 @@ def train(world: World, pictures: int = 3000, steps: int = 1500, batch: int = 64
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     probe = Probe([spec.key for spec in world.objects], [spec.key for spec in world.scenes])
-    probe.to(memory_format=torch.channels_last)
+    probe.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(probe.parameters(), lr=3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
     started = time.monotonic()

@@ -19,7 +19,8 @@ from rich.table import Table
 
 from layerfusion import LayerFusionPipeline
 from layerfusion.files import atomic_write
-from layerfusion.models import defaults_for, load_pipeline
+from layerfusion.method import resolve_structure_layer
+from layerfusion.models import defaults_for, load_pipeline, model_folder, read_vocabulary
 from recipes.mini import checks, figures, probes
 from recipes.mini.checks import Check, Named
 from recipes.mini.page import Report, Row, markdown
@@ -79,10 +80,12 @@ def ablate(
     return rows, drawn
 
 
-def verdicts(named: Named, alpha: tuple[float, float], layers: list[LayerScore], chosen: str, row: Row) -> list[Check]:
+def verdicts(
+    named: Named, alpha: tuple[float, float], layers: list[LayerScore], chosen: tuple[str, int], row: Row, words: float
+) -> list[Check]:
     """The table of bars."""
     content = max(min(layer.content) for layer in layers if layer.layer.endswith("attn2"))
-    structure = next(min(layer.structure) for layer in layers if layer.layer == chosen)
+    structure = next(layer.structure for layer in layers if layer.layer == chosen[0])
     soft = max(min(layer.soft) for layer in layers)
     return [
         Check("object of the foreground stream named", named.foreground, 0.80),
@@ -94,10 +97,15 @@ def verdicts(named: Named, alpha: tuple[float, float], layers: list[LayerScore],
         Check("harmonization, slope", row.line.slope, 0.6),
         Check("harmonization, r", row.line.r, 0.8),
         Check("content prior, area under the curve at its best layer, worst of the three times", content, 0.9),
-        Check("structure prior at the model's layer, worst of the three times", structure, 0.75),
+        Check(
+            "structure prior at the model's layer, worst of the three times",
+            min(s if chosen[1] > 0 else 1 - s for s in structure),
+            0.75,
+        ),
         Check("soft mask at its best layer, worst of the three times", soft, 0.9),
         Check("subject kept under another background prompt, probe agreement", row.kept[0], 0.80),
         Check("subject kept under another background prompt, overlap of alphas", row.kept[1], 0.70),
+        Check("words told apart as known and unknown", words, 1.0),
     ]
 
 
@@ -105,7 +113,7 @@ def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, s
     """Run everything and draw the figures."""
     probe, scores = ready_probe(world, args.probe)
     layers = score_layers(pipe, world, args.prior_pictures)
-    chosen = pipe.config.structure_layer or [layer.layer for layer in layers if layer.structure][-1]
+    chosen = resolve_structure_layer(pipe.unet, pipe.config.structure_layer), pipe.config.structure_sign
     alpha = checks.alpha_errors(pipe, world, passes=sampling.passes)
     console.print(f"alpha error {alpha[0]:.4f}, see-through {alpha[1]:.4f}")
     cases = main_cases(world, args.per_object)
@@ -116,11 +124,11 @@ def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, s
     row = next(row for row in rows if row.name == DEFAULT_ROW)
     draw(pipe, world, args.figures, rows, drawn, sampling)
     return Report(
-        verdicts(named, alpha, layers, chosen, row),
+        verdicts(named, alpha, layers, chosen, row, checks.words_told_apart(args.vocabulary, world)),
         rows,
         layers,
         choose_structure(layers),
-        (pipe.config.structure_layer, pipe.config.structure_sign),
+        chosen,
         checks.real_harmonization(world, grid),
         scores,
         f"{len(cases)} triplets for the probe, {len(grid)} for each row of the ablation, {args.prior_pictures} "
@@ -129,9 +137,11 @@ def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, s
 
 
 def ready_probe(world: World, path: Path) -> tuple[Probe, dict[str, float]]:
-    """The probe kept at `path`, or a new one (a few minutes)."""
+    """The probe kept at `path` where it knows this world's names, or a new one (a few minutes)."""
     if path.exists():
-        return probes.load(path)
+        probe, scores = probes.load(path)
+        if (probe.objects[:-1], probe.scenes) == ([o.key for o in world.objects], [s.key for s in world.scenes]):
+            return probe, scores
     probe = probes.train(world)
     scores = probes.accuracy(probe, world)
     probes.save(probe, path, scores)
@@ -162,7 +172,7 @@ def draw(
     def triplet_sheet(cases: list[Case], name: str) -> None:
         result = generate(pipe, world, cases, None, sampling)
         pictures = [[getattr(result, s)[i] for i in range(len(cases))] for s in streams]
-        titles = [" ".join(filter(None, (c.colour, c.obj))) + (f", {c.style}" if c.style else "") for c in cases]
+        titles = [" ".join(filter(None, (c.colour, c.obj))) + f"\n{c.style or c.scene}" for c in cases]
         figures.sheet(pictures, folder / name, titles, streams)
 
     triplet_sheet([Case(o, s, k, c) for k, (o, s, c) in enumerate(KINDS)], "kinds.png")
@@ -217,6 +227,8 @@ def main() -> None:
     defaults = defaults_for(args.model)
     sampling = Sampling(args.steps or defaults.steps, args.guidance or defaults.guidance_scale, args.batch, args.passes)
     world = World(pipe.default_sample_size * pipe.vae_scale_factor, cast("Tier", args.tier))
+    folder = model_folder(args.model)
+    args.vocabulary = read_vocabulary(folder) if folder else None
     report = measure(pipe, world, args, sampling)
     show(report)
     with atomic_write(args.out / "mini-report.md") as temporary:

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from layerfusion import LayerFusionPipeline
+from layerfusion.models import Vocabulary
 from recipes.mini import checks, priors, probes, report
 from recipes.mini.checks import Check
 from recipes.mini.page import markdown
 from recipes.mini.triplets import Case, Sampling, Triplets, generate
 from recipes.mini.world import World
+from recipes.mini.world.vocabulary import for_model
 from tests import tiny
 
 
@@ -121,16 +123,27 @@ def test_the_report_is_whole(
     figures = tmp_path / "images"
     figures.mkdir()
     args = argparse.Namespace(
-        probe=tmp_path / "probe.safetensors", prior_pictures=2, per_object=1, subjects=1, figures=figures
+        vocabulary=None,
+        probe=tmp_path / "probe.safetensors",
+        prior_pictures=2,
+        per_object=1,
+        subjects=1,
+        figures=figures,
     )
     result = report.measure(pipe, small, args, Sampling(steps=1, batch=3, passes=1))
-    assert len(result.checks) == 13
+    assert len(result.checks) == 14
     assert [row.name for row in result.rows] == ["independent", "combined, d = 10"]
     page = markdown(result, "images")
-    assert page.count("| met |") + page.count("**missed**") == 13
+    assert page.count("| met |") + page.count("**missed**") == 14
     drawn = {path.name for path in figures.glob("*.png")}
     assert {name for name in drawn if f"images/{name}" in page} == drawn
     assert page.count("![") == len(drawn)
 
 
 checks_ablations = checks.ablations
+
+
+def test_words_are_told_apart_by_the_models_own_vocabulary(world: World) -> None:
+    assert checks.words_told_apart(Vocabulary.from_dict(for_model("core")), world) == 1
+    assert checks.words_told_apart(Vocabulary.from_dict({"objects": {"animals": ["fox"]}}), world) < 0.5
+    assert checks.words_told_apart(None, world) == 0
