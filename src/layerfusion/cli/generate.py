@@ -48,9 +48,15 @@ def generate(
     seed: Annotated[
         int | None, _option("The same seed gives the same pixels; drawn where not given.", SAMPLING)
     ] = None,
-    steps: Annotated[int | None, _option("Sampling steps.", SAMPLING, min=1, max=1000)] = None,
-    guidance: Annotated[float | None, _option("How closely to follow the prompts; 1 is off.", SAMPLING)] = None,
-    size: Annotated[str | None, _option("Multiples of 64: 1024x1024.", SAMPLING, metavar="WxH")] = None,
+    steps: Annotated[
+        int | None, _option("Sampling steps; the model's own where not given.", SAMPLING, min=1, max=1000)
+    ] = None,
+    guidance: Annotated[
+        float | None, _option("How closely to follow the prompts, 1 is off; the model's own where not given.", SAMPLING)
+    ] = None,
+    size: Annotated[
+        str | None, _option("Multiples of 64, as 1024x1024; the model's own where not given.", SAMPLING, metavar="WxH")
+    ] = None,
     batch_size: Annotated[
         int | None,
         _option(
@@ -67,7 +73,10 @@ def generate(
     model: Annotated[
         str | None,
         _option(
-            "mini, realvisxl, sdxl; a folder, a .safetensors checkpoint, or a hub repository.", MODEL, "--model", "-m"
+            "mini (the default), realvisxl, sdxl; a folder, a .safetensors checkpoint, or a hub repository.",
+            MODEL,
+            "--model",
+            "-m",
         ),
     ] = None,
     foreground_weights: Annotated[

@@ -103,19 +103,19 @@ def make_all(session: "Session", targets: list[Target]) -> None:
     """Sample and write, a batch at a time; what is written stays when a later triplet is interrupted."""
     size = min(session.machine["batch_size"], len(targets))
     done = 0
-    with sampling_bar() as bar:
-        task = bar.add_task("Sampling", total=session.settings.steps * math.ceil(len(targets) / size))
-        try:
+    try:
+        with sampling_bar() as bar:
+            task = bar.add_task("Sampling", total=session.settings.steps * math.ceil(len(targets) / size))
             for first in range(0, len(targets), size):
                 batch = targets[first : first + size]
                 if len(targets) > 1:
                     bar.update(task, description=f"Sampling {first + len(batch)} of {len(targets)}")
                 make_batch(session, batch, session.settings.seed + first, lambda: bar.advance(task))
                 done += len(batch)
-        except KeyboardInterrupt:
-            if len(targets) > 1:
-                note(f"{done} of {len(targets)} triplets are written, and whole.")
-            raise
+    except KeyboardInterrupt:
+        if len(targets) > 1:
+            note(f"{done} of {len(targets)} triplets are written, and whole.")
+        raise
 
 
 def make_batch(session: "Session", targets: list[Target], seed: int, advance: Callable[[], Any]) -> None:

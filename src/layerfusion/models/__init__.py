@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from layerfusion.models.locate import ModelFiles, locate, model_folder
-from layerfusion.models.presets import PRESETS, Defaults, Preset
+from layerfusion.models.presets import MINI, PRESETS, Defaults, Preset
 from layerfusion.models.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from layerfusion.pipeline import LayerFusionPipeline
 
 __all__ = [
+    "MINI",
     "PRESETS",
     "Defaults",
     "ModelFiles",
