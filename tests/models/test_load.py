@@ -89,6 +89,22 @@ def test_what_is_neither_here_nor_reachable_says_how_to_get_it(cache: Path) -> N
         locate("realvisxl")
 
 
+def test_a_single_file_says_which_configuration_it_needs(saved: Path, cache: Path, tmp_path: Path) -> None:
+    from layerfusion.models.load import load
+
+    # Enough keys to be taken for SDXL; without the hub, loading ends before any weight is looked at.
+    keys = ("conditioner.embedders.0.transformer.x", "conditioner.embedders.1.model.transformer.x")
+    save_file({key: torch.zeros(1) for key in keys}, tmp_path / "sdxl.safetensors")
+    files = locate(
+        str(tmp_path / "sdxl.safetensors"),
+        str(saved / "ld" / "ld_diffusers_sdxl_attn.safetensors"),
+        str(saved / "ld" / "ld_diffusers_sdxl_vae_transparent_decoder.safetensors"),
+    )
+    assert files.kind == "checkpoint"
+    with pytest.raises(LayerFusionError, match="needs the configuration of SDXL"):
+        load(files, torch.float32, torch.device("cpu"))
+
+
 def test_the_mini_preset_says_when_its_weights_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from dataclasses import replace
 
