@@ -10,6 +10,7 @@ from rich.columns import Columns
 from rich.console import Console
 from rich.text import Text
 
+from layerfusion.cli.console import quiet_libraries
 from layerfusion.cli.errors import handle_errors
 from layerfusion.errors import LayerFusionError
 
@@ -53,7 +54,8 @@ def vocabulary(
             console.print(Columns(names, padding=(0, 3), equal=False), soft_wrap=not console.is_terminal)
             console.print()
     if sheet is not None:
-        from layerfusion.cli.vocabulary_sheet import write_sheet
+        with quiet_libraries():
+            from layerfusion.cli.vocabulary_sheet import write_sheet
 
-        write_sheet(model, known, sheet, steps, seed)
+            write_sheet(model, known, sheet, steps, seed)
         typer.echo(f"{sheet}")

@@ -7,7 +7,7 @@ from typing import cast
 from PIL import Image
 from torch import Generator
 
-from layerfusion.cli.console import loading_bar, quiet_libraries, sampling_bar
+from layerfusion.cli.console import loading_bar, sampling_bar
 from layerfusion.evaluation.drawing import Tile, sheet
 from layerfusion.files import atomic_write
 from layerfusion.models import Defaults, Vocabulary, defaults_for, load_pipeline
@@ -16,7 +16,7 @@ from layerfusion.output import LayerFusionOutput
 from layerfusion.pipeline import LayerFusionPipeline
 
 BATCH = 8
-COLUMNS, TILE = 10, (96, 96)
+COLUMNS, TILE = 9, (112, 112)
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ def write_sheet(model: str, known: Vocabulary, path: Path, steps: int | None, se
     defaults = defaults_for(model)
     asks = plan(known)
     pictures: dict[tuple[str, str], Image.Image] = {}
-    with quiet_libraries():
-        with loading_bar() as bar:
-            bar.add_task(f"Loading {model}", total=None)
-            pipeline = load_pipeline(model)
-        with sampling_bar() as bar:
-            for first in bar.track(range(0, len(asks), BATCH), description="Drawing"):
-                pictures |= _draw(pipeline, asks[first : first + BATCH], defaults, steps or defaults.steps, seed)
+    with loading_bar() as bar:
+        bar.add_task(f"Loading {model}", total=None)
+        pipeline = load_pipeline(model)
+    pipeline.set_progress_bar_config(disable=True)
+    with sampling_bar() as bar:
+        for first in bar.track(range(0, len(asks), BATCH), description="Drawing"):
+            pictures |= _draw(pipeline, asks[first : first + BATCH], defaults, steps or defaults.steps, seed)
     rows, labels = [], []
     for kind, entries in known.kinds().items():
         tiles = [Tile(pictures[kind, entry.name], entry.name) for entry in entries]

@@ -74,8 +74,8 @@ def load(files: ModelFiles, dtype: torch.dtype, device: torch.device, offload: O
         # Only a single file asks the hub for anything at this point.
         raise LayerFusionError(
             f"{files.name} needs the configuration of SDXL, which is not on this machine, and the hub cannot be "
-            'reached; where there is a network, run `hf download stabilityai/stable-diffusion-xl-base-1.0 --include "*.json" '
-            '"*.txt"`, or give the model as a folder in diffusers\' layout.'
+            "reached; where there is a network, run `hf download stabilityai/stable-diffusion-xl-base-1.0 --include "
+            '"*.json" "*.txt"`, or give the model as a folder in diffusers\' layout.'
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
