@@ -171,7 +171,7 @@ def train(world: World, pictures: int = 3000, steps: int = 1500, batch: int = 64
         schedule.step()
         if step % 250 == 249:
             print(f"step {step + 1}/{steps}  loss {loss.item():.3f}  {time.monotonic() - started:.0f} s", flush=True)
-    return probe.eval()
+    return probe.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
 
 
 def accuracy(probe: Probe, world: World, count: int = 500) -> dict[str, float]:

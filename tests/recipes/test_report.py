@@ -49,11 +49,12 @@ def untrained(world: World) -> probes.Probe:
     return probes.Probe([spec.key for spec in world.objects], [spec.key for spec in world.scenes]).eval()
 
 
-def test_a_probe_learns_to_tell_scenes_and_emptiness(small: World) -> None:
+def test_a_probe_learns_to_tell_scenes_and_emptiness(small: World, tmp_path: Path) -> None:
     probe = probes.train(small, pictures=32, steps=70, batch=16)
     scores = probes.accuracy(probe, small, count=12)
     assert scores["background scene"] > 0.8
     assert scores["background object"] > 0.65
+    probes.save(probe, tmp_path / "probe.safetensors", scores)
 
 
 def test_a_probe_survives_its_file(small: World, tmp_path: Path) -> None:
