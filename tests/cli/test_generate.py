@@ -107,6 +107,15 @@ def test_a_run_is_repeated_from_its_record(first: Path, model: Path) -> None:
     assert record["width"] == 64
 
 
+def test_files_on_top_of_another_model_are_left_behind(first: Path, model: Path) -> None:
+    record = json.loads((first / "triplet.json").read_text())
+    record |= {"foreground_weights": "attn.safetensors", "model": {"name": "elsewhere/sdxl"}}
+    Path("sdxl.json").write_text(json.dumps(record))
+    result = call("--from", "sdxl.json", "--model", model, "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert pixels(Path("out")) == pixels(first)
+
+
 def test_prompts_given_beside_a_record_override_it(first: Path) -> None:
     result = call("a fox", "--from", first, "--out", "changed")
     assert result.exit_code == 0, result.output
@@ -224,7 +233,8 @@ BAD = [
     ([*PROMPTS, "--device", "tpu"], "there is no device 'tpu'"),
     ([*PROMPTS, "--steps", "0"], "--steps"),
     ([*PROMPTS, "--count", "0"], "--count"),
-    ([*PROMPTS, "--format", "psd,xcf"], "layers.xcf"),
+    ([*PROMPTS, "--format", "psd,xcf"], "no layered format 'xcf'"),
+    ([*PROMPTS, "--format", "psd/../x"], "no layered format"),
     ([*PROMPTS, "--out", "file/below"], "cannot be written to"),
     ([*PROMPTS, "--out", "file"], "cannot be written to"),
     ([*PROMPTS, "--foreground-weights", "x.safetensors"], "brings its own foreground weights"),
@@ -233,6 +243,7 @@ BAD = [
     (["--from", "other.json"], "JSON of another kind"),
     (["--from", "newer.json"], "newer layerfusion"),
     (["--from", "wrong.json"], "wrong value for steps"),
+    (["--from", "batch.json"], "wrong value for batch_size"),
     (["--from", "switch.json"], "no setting 'masks'"),
     (["--from", "kind.json"], "wrong kind"),
     (["--from", "plain.png"], "carries no settings"),
@@ -249,6 +260,7 @@ def test_bad_input_gets_one_sentence(model: Path, arguments: list[str], says: st
         "other": '{"layers": []}',
         "newer": json.dumps({**record, "version": 2}),
         "wrong": json.dumps({**record, "steps": "ten"}),
+        "batch": json.dumps({**record, "batch_size": 0}),
         "switch": json.dumps({**record, "config": {"masks": "self"}}),
         "kind": json.dumps({**record, "config": {"boundary": "ten"}}),
     }

@@ -121,5 +121,5 @@ def generate(
         "offload": offload,
     }
     given = {key: value for key, value in settings.items() if value is not None}
-    kinds = tuple(kind.strip().removeprefix(".").lower() for kind in (formats or "").split(",") if kind.strip())
-    run(Request(given, source, out, count, kinds, show_priors, overwrite))
+    kinds = [kind.strip().removeprefix(".").lower() for kind in (formats or "").split(",") if kind.strip()]
+    run(Request(given, source, out, count, tuple(dict.fromkeys(kinds)), show_priors, overwrite))

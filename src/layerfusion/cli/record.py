@@ -39,6 +39,7 @@ KINDS: dict[str, Any] = {
     "offload": str,
     "batch_size": int,
 }
+COUNTS = ("steps", "width", "height", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,10 @@ def read_record(source: Path) -> dict[str, Any]:
     if record.get("version") != 1:
         raise LayerFusionError(f"{file} was written by a newer layerfusion; upgrade to read it.")
     for key, kind in KINDS.items():
-        if key in record and (not isinstance(record[key], kind) or isinstance(record[key], bool)):
+        if key not in record:
+            continue
+        value = record[key]
+        if not isinstance(value, kind) or isinstance(value, bool) or (key in COUNTS and value < 1):
             raise LayerFusionError(f"{file} has a wrong value for {key}: {record[key]!r}; mend it.")
     model = record.get("model", {})
     if not isinstance(model, dict) or not isinstance(model.get("name", ""), str):

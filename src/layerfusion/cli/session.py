@@ -43,7 +43,7 @@ def prepare(values: dict[str, Any], record: dict[str, Any]) -> Session:
         LayerFusionError: a value is out of range, or the model cannot be found or loaded.
     """
     config = read_config(values)
-    if "width" in values:
+    if "width" in values and "height" in values:
         check_size(values["width"], values["height"])
     device = _device(values, record)
     dtype = choose_dtype(values.get("dtype"), device)

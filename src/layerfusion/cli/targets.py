@@ -81,11 +81,13 @@ def check_targets(folder: Path, targets: Iterable[Target], overwrite: bool) -> N
         LayerFusionError: a kind of file is not known, a file exists and `overwrite` is false, or the folder cannot be
             written to.
     """
-    from layerfusion.layers import check_writable
+    from layerfusion.layers import FORMATS, check_writable
 
     targets = list(targets)
-    for name in targets[0].layered:
-        check_writable(folder / name)
+    for kind in targets[0].kinds:
+        if kind not in FORMATS:
+            raise LayerFusionError(f"there is no layered format {kind!r}; choose from {', '.join(FORMATS)}.")
+        check_writable(folder / f"layers.{kind}")
     for path in (target.folder / name for target in targets for name in target.names):
         if path.exists() and not overwrite:
             raise LayerFusionError(f"{path} already exists; choose another --out or add --overwrite.")

@@ -82,7 +82,13 @@ def run(request: Request) -> None:
 
 def merge(record: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """A record's values with the given options in their place, checked as far as that goes without a model."""
-    values = {**record, "model": record.get("model", {}).get("name", "mini"), **given}
+    model = record.get("model", {}).get("name", "mini")
+    if given.get("model", model) != model:
+        # The files that went on top of that model do not belong on this one.
+        record = {
+            key: value for key, value in record.items() if key not in ("foreground_weights", "transparent_decoder")
+        }
+    values = {**record, "model": model, **given}
     for which in ("foreground", "background"):
         if not values.get(f"{which}_prompt", "").strip():
             raise LayerFusionError(
