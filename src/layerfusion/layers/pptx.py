@@ -1,7 +1,8 @@
 """PowerPoint, by python-pptx: one slide of the canvas's shape, one picture a layer, lowest first.
 
-Moving, scaling, turning, flipping and hiding stay editable in PowerPoint, and so does the opacity of what is not turned;
-only a slanted layer is baked. PowerPoint has no blend modes: a layer that is not normal is written as normal, with a warning.
+Moving, scaling, turning, flipping and hiding stay editable in PowerPoint, and so does the opacity of what is not
+turned; only a slanted layer is baked. PowerPoint has no blend modes: a layer that is not normal is written as normal,
+with a warning.
 """
 
 import io

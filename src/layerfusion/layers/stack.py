@@ -30,7 +30,7 @@ def pixels_of(picture: "Image.Image | np.ndarray") -> np.ndarray:
     if picture.shape[2] == 3:
         opaque = np.full((*picture.shape[:2], 1), 255, np.uint8)
         return np.concatenate([picture, opaque], axis=-1)
-    return picture
+    return np.ascontiguousarray(picture)
 
 
 def clean_name(name: str) -> str:
