@@ -24,7 +24,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 demo: $(VENV)/.installed  ## set up, then generate a triplet with the embedded model into outputs/demo
-	$(BIN)/layerfusion generate $(PROMPTS) --seed $(SEED) --out outputs/demo
+	$(BIN)/layerfusion generate $(PROMPTS) --seed $(SEED) --out outputs/demo --overwrite
 	@echo "The pictures are in outputs/demo: foreground.png, background.png, blended.png, composite.png"
 
 test: $(VENV)/.installed-dev  ## set up, then run every test

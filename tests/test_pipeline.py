@@ -1,6 +1,7 @@
 """LayerFusionPipeline on the tiny SDXL: equal to diffusers where it should be, a citizen of diffusers elsewhere."""
 
 import copy
+import json
 from pathlib import Path
 
 import accelerate
@@ -10,6 +11,7 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from diffusers.pipelines.pipeline_loading_utils import _get_custom_components_and_folders
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -292,6 +294,15 @@ def test_save_and_load(pipe, tmp_path):
         assert list(tmp_path.rglob("*.bin")) == []
     finally:
         pipe.register_to_config(structure_sign=1)
+
+
+def test_diffusers_would_download_it(pipe, tmp_path):
+    """`from_pretrained("owner/name")` first checks that every component's module is known."""
+    pipe.save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    files = [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()]
+    custom, folders = _get_custom_components_and_folders("owner/name", index, files)
+    assert custom == {} and {"unet", "foreground", "transparent_decoder", "transparent_encoder"} <= set(folders)
 
 
 def test_half_precision_from_disk(pipe, tmp_path):

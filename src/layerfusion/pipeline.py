@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.loaders import StableDiffusionXLLoraLoaderMixin, TextualInversionLoaderMixin
+from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import retrieve_timesteps
 from diffusers.schedulers import SchedulerMixin
@@ -41,6 +42,10 @@ from layerfusion.transparency import TransparentDecoder, TransparentEncoder, loa
 FOREGROUND = "foreground"
 # The deepest level of the transparent decoder halves the picture six times.
 SIZE_MULTIPLE = 64
+
+# diffusers downloads a pipeline only if it knows the module of every component.
+for component in (ForegroundOffsets, TransparentDecoder, TransparentEncoder):
+    LOADABLE_CLASSES[component.__module__] = {"ModelMixin": ["save_pretrained", "from_pretrained"]}
 
 OutputType = Literal["pil", "np", "pt", "latent"]
 
@@ -417,11 +422,7 @@ class LayerFusionPipeline(
         callback_on_step_end_tensor_inputs: Sequence[str],
     ) -> None:
         """Raise a LayerFusionError for what is not supported, instead of guessing."""
-        if height < SIZE_MULTIPLE or width < SIZE_MULTIPLE or height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
-            raise LayerFusionError(
-                f"the size {width}x{height} is not divisible by {SIZE_MULTIPLE}; "
-                f"try {nearest_size(width)}x{nearest_size(height)}."
-            )
+        check_size(width, height)
         if num_images_per_prompt < 1:
             raise LayerFusionError(f"num_images_per_prompt is {num_images_per_prompt}; give 1 or more.")
         if output_type not in get_args(OutputType):
@@ -476,6 +477,10 @@ def _transparent(kind: Any, given: Any) -> Any:
     return load_transparent(kind, os.fspath(given)) if isinstance(given, (str, os.PathLike)) else given
 
 
-def nearest_size(pixels: int) -> int:
-    """The nearest side that the model can draw."""
-    return max(SIZE_MULTIPLE, round(pixels / SIZE_MULTIPLE) * SIZE_MULTIPLE)
+def check_size(width: int, height: int) -> None:
+    """Raise a LayerFusionError for a size that the transparent decoder cannot halve often enough."""
+    if min(width, height) < SIZE_MULTIPLE or width % SIZE_MULTIPLE or height % SIZE_MULTIPLE:
+        nearest = (max(SIZE_MULTIPLE, round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in (width, height))
+        raise LayerFusionError(
+            f"the size {width}x{height} is not divisible by {SIZE_MULTIPLE}; try {'x'.join(map(str, nearest))}."
+        )

@@ -9,7 +9,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.method import LayerFusionConfig
 from layerfusion.models import Defaults, Vocabulary, locate, read_vocabulary
 from layerfusion.models.load import choose_device, choose_dtype, load
-from layerfusion.pipeline import SIZE_MULTIPLE, LayerFusionPipeline, nearest_size
+from layerfusion.pipeline import LayerFusionPipeline, check_size
 
 if TYPE_CHECKING:
     import torch
@@ -79,15 +79,6 @@ def read_config(values: dict[str, Any]) -> LayerFusionConfig:
         return replace(config, **{key: values[key] for key in ("mask", "boundary") if key in values})
     except TypeError as error:
         raise LayerFusionError(f"the configuration in the record has a value of the wrong kind ({error}).") from None
-
-
-def check_size(width: int, height: int) -> None:
-    """Raise a LayerFusionError for a size that the transparent decoder cannot halve often enough."""
-    if min(width, height) < SIZE_MULTIPLE or width % SIZE_MULTIPLE or height % SIZE_MULTIPLE:
-        raise LayerFusionError(
-            f"the size {width}x{height} is not divisible by {SIZE_MULTIPLE}; "
-            f"try {nearest_size(width)}x{nearest_size(height)}."
-        )
 
 
 def complete(
