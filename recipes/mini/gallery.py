@@ -7,6 +7,7 @@ at the seed it is given.
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -49,7 +50,7 @@ class Studio:
         )
 
 
-def row(output: LayerFusionOutput, index: int, prompts: tuple[str, str]) -> list[Tile]:
+def row(output: Any, index: int, prompts: tuple[str, str]) -> list[Tile]:
     """Foreground, background, blended and composite of one triplet."""
     return [
         Tile(output.foreground[index], prompts[0]),

@@ -8,6 +8,7 @@ import PIL.Image
 import torch
 from diffusers.utils import BaseOutput
 
+from layerfusion.errors import LayerFusionError
 from layerfusion.method import AttentionMaps, UNetPass
 
 if TYPE_CHECKING:
@@ -62,8 +63,13 @@ class LayerFusionOutput(BaseOutput):
     def to_stack(self, index: int = 0) -> "LayerStack":
         """Triplet `index` as layers: the foreground over the background, the blended picture as a hidden reference.
 
-        Needs the pictures as PIL images (output_type="pil").
+        Raises:
+            LayerFusionError: the pictures are not PIL images.
         """
         from layerfusion.layers import stack_from_triplet
 
-        return stack_from_triplet(self.foreground[index], self.background[index], self.blended[index])
+        triplet = (self.foreground[index], self.background[index], self.blended[index])
+        pictures = [picture for picture in triplet if isinstance(picture, PIL.Image.Image)]
+        if len(pictures) < len(triplet):
+            raise LayerFusionError('a stack is made of PIL images; generate with output_type="pil".')
+        return stack_from_triplet(*pictures)

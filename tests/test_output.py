@@ -1,0 +1,19 @@
+"""What a run gives back, as layers."""
+
+import pytest
+import torch
+from PIL import Image
+
+from layerfusion import LayerFusionError, LayerFusionOutput
+
+
+def test_a_triplet_of_pictures_becomes_layers() -> None:
+    pictures = [[Image.new(mode, (64, 64))] for mode in ("RGBA", "RGB", "RGB")]
+    stack = LayerFusionOutput(*pictures).to_stack()
+    assert (stack.width, stack.height) == (64, 64)
+    assert len(stack.layers) == 3
+
+
+def test_a_triplet_of_tensors_does_not() -> None:
+    with pytest.raises(LayerFusionError, match="made of PIL images"):
+        LayerFusionOutput(*torch.rand(3, 1, 3, 64, 64)).to_stack()
