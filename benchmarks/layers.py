@@ -1,8 +1,8 @@
 """Layers against the libraries they could be left to: `python -m benchmarks.layers`.
 
 Two bars: a 4-layer 2048×2048 stack composites in at most twice Pillow's `alpha_composite` time, and exports to PSD in
-at most 1.5 times psd-tools' own. Rivals alternate run by run and the medians are compared, so that other work on the
-machine slows both alike. psd-tools' time without its flattened preview is shown too; a PSD without one is blank in
+at most 1.5 times psd-tools' own. All of it is single-threaded, so seconds of processor time are compared, which other
+work on the machine disturbs least; rivals alternate run by run and the medians count. psd-tools' time without its flattened preview is shown too; a PSD without one is blank in
 viewers that do not composite.
 """
 
@@ -44,14 +44,14 @@ def noise_layers() -> list[Layer]:
 
 
 def medians(rivals: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each, taken in turns after one run to warm up."""
+    """Median processor seconds of each, taken in turns after one run to warm up."""
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for turn in range(RUNS + 1):
         for name, work in rivals.items():
-            started = time.perf_counter()
+            started = time.process_time()
             work()
             if turn:
-                times[name].append(time.perf_counter() - started)
+                times[name].append(time.process_time() - started)
     return {name: round(statistics.median(taken), 4) for name, taken in times.items()}
 
 
@@ -96,8 +96,8 @@ def main() -> None:
     """Measure both kinds of stack, print the seconds and keep them in `results/layers.json`."""
     results = {
         "bars": {"composite ratio": 2.0, "psd ratio": 1.5},
-        "seconds, soft shapes over an opaque background": measure(soft_layers()),
-        "seconds, noise with noise for alpha": measure(noise_layers()),
+        "processor seconds, soft shapes over an opaque background": measure(soft_layers()),
+        "processor seconds, noise with noise for alpha": measure(noise_layers()),
     }
     record("layers", results)
 

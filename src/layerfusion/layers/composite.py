@@ -46,7 +46,7 @@ def composite(size: tuple[int, int], layers: Sequence[Placed], linear: bool = Fa
     result = np.empty((height, width, 4), np.uint8)
     rows = min(height, max(1, STRIP_SAMPLES // width))
     # Working memory is allocated once: fresh memory for every step would take longer than the arithmetic.
-    canvas, work = np.empty((4, rows, width), np.float32), _Work(rows, width)
+    canvas, work = np.empty((4, rows, width), np.float32), _Work(rows * width)
     for y in range(0, height, rows):
         strip = canvas[:, : min(rows, height - y)]
         strip[:] = 0
@@ -60,18 +60,19 @@ def composite(size: tuple[int, int], layers: Sequence[Placed], linear: bool = Fa
 class _Work:
     """Working planes of a strip, and the reading of 8-bit pixels into them.
 
-    Pixels are read as one integer each: shifting and masking is twice as fast as picking out every fourth byte.
+    Pixels are read as one integer each: shifting and masking is twice as fast as picking out every fourth byte. A plane
+    for fewer pixels than the strip has lies without gaps at the start of its buffer, which halves the time again.
     """
 
-    def __init__(self, rows: int, width: int) -> None:
-        self.integers = np.empty((rows, width), np.int32)
-        self.floats = np.empty((2, rows, width), np.float32)
+    def __init__(self, size: int) -> None:
+        self.integers = np.empty(size, np.int32)
+        self.floats = np.empty((2, size), np.float32)
 
     def channel(self, pixels: np.ndarray, number: int, plane: int) -> np.ndarray:
         """Channel `number` of uint8 (h, w, 4) pixels as float32 (h, w) in [0, 255], in working plane `plane`."""
         packed = pixels.view("<i4")[..., 0]
-        height, width = packed.shape
-        integers, floats = self.integers[:height, :width], self.floats[plane, :height, :width]
+        integers = self.integers[: packed.size].reshape(packed.shape)
+        floats = self.floats[plane, : packed.size].reshape(packed.shape)
         np.right_shift(packed, 8 * number, out=integers)
         integers &= 255
         np.copyto(floats, integers)
@@ -101,14 +102,14 @@ def _lay(strip: np.ndarray, layer: Placed, y: int, opaque: bool, linear: bool, w
     if top >= bottom or left >= right or layer.opacity == 0:
         return opaque
     source = layer.pixels[top - layer.top : bottom - layer.top, left - layer.left : right - layer.left]
-    alpha = work.channel(source, 3, 0)
-    seen = np.flatnonzero(alpha.max(axis=0))
+    any_bits = np.bitwise_or.reduce(source.view("<i4")[..., 0], axis=0)
+    seen = np.flatnonzero(any_bits >> 24)
     if len(seen) == 0:
         return opaque
     columns = slice(seen[0], seen[-1] + 1)
-    source, alpha = source[:, columns], alpha[:, columns]
+    source, backdrop = source[:, columns], strip[:, top - y : bottom - y, left:right][..., columns]
+    alpha = work.channel(source, 3, 0)
     alpha *= np.float32(layer.opacity / 255)
-    backdrop = strip[:, top - y : bottom - y, left:right][..., columns]
     solid = bool(alpha.min() == 1)
     if layer.blend != "normal":
         _blend(backdrop, source, alpha, layer.blend, linear, work)
@@ -165,7 +166,8 @@ def _quantize(strip: np.ndarray, out: np.ndarray, opaque: bool, linear: bool, wo
         # Half of the smallest 8-bit step or less is written as alpha 0, and its colour as 0.
         visible = alpha >= 0.5 / 255
         strip[:3] *= visible / np.where(visible, alpha, 1)
-    packed, integers = out.view("<i4")[..., 0], work.integers[: len(out)]
+    packed = out.view("<i4")[..., 0]
+    integers = work.integers[: packed.size].reshape(packed.shape)
     packed[:] = -(1 << 24) if opaque else (alpha * 255 + 0.5).astype(np.int32) << 24
     for channel in range(3):
         plane = strip[channel]
