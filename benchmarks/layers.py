@@ -2,8 +2,8 @@
 
 Two bars: a 4-layer 2048×2048 stack composites in at most twice Pillow's `alpha_composite` time, and exports to PSD in
 at most 1.5 times psd-tools' own. All of it is single-threaded, so seconds of processor time are compared, which other
-work on the machine disturbs least; rivals alternate run by run and the medians count. psd-tools' time without its flattened preview is shown too; a PSD without one is blank in
-viewers that do not composite.
+work on the machine disturbs least; rivals alternate run by run and the medians count. psd-tools' time without its
+flattened preview is shown too; a PSD without one is blank in viewers that do not composite.
 """
 
 import statistics
