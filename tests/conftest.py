@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from layerfusion.foreground import ForegroundOffsets
     from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
+# The tests' tensors are so small that handing work to a second thread costs more than doing it, most of all on a
+# busy machine.
+torch.set_num_threads(1)
+
 # Deadlines would fail on a busy machine; the same examples everywhere make a failure repeatable.
 hypothesis.settings.register_profile("layerfusion", deadline=None, max_examples=40, derandomize=True)
 hypothesis.settings.load_profile("layerfusion")
