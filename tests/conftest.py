@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 # Before anything imports a hub library: no test may reach for the network by accident.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The tests' tensors are so small that handing work to a second thread costs more than doing it, most of all on a busy
+# machine. Commands that tests start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
@@ -14,10 +17,6 @@ import torch
 if TYPE_CHECKING:
     from layerfusion.foreground import ForegroundOffsets
     from layerfusion.transparency import TransparentDecoder, TransparentEncoder
-
-# The tests' tensors are so small that handing work to a second thread costs more than doing it, most of all on a
-# busy machine.
-torch.set_num_threads(1)
 
 # Deadlines would fail on a busy machine; the same examples everywhere make a failure repeatable.
 hypothesis.settings.register_profile("layerfusion", deadline=None, max_examples=40, derandomize=True)
