@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from PIL import Image, ImageColor
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -113,9 +114,10 @@ def show(
 ) -> None:
     """Print the layers as a table, highest first."""
     stack = read(source)
-    table = Table(title=f"{source}: {stack.width} × {stack.height}")
+    table = Table(title=f"{source}: {stack.width} × {stack.height}", box=SIMPLE_HEAD)
     for title in ("#", "layer", "pixels", "at", "scale", "turn", "opacity", "blend", "shown"):
-        table.add_column(title, justify="left" if title in ("layer", "blend", "shown") else "right", overflow="fold")
+        words = title in ("layer", "blend", "shown")
+        table.add_column(title, justify="left" if words else "right", overflow="fold", no_wrap=title != "layer")
     for number, layer in reversed(list(enumerate(stack))):
         table.add_row(str(number), *_cells(layer))
     Console().print(table)
