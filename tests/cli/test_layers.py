@@ -77,11 +77,22 @@ def test_composite(triplet: Path, tmp_path: Path) -> None:
 
 def test_show_prints_every_layer_and_draws_on_request(triplet: Path, tmp_path: Path) -> None:
     said = run("show", triplet, "--picture", tmp_path / "sheet.png")
-    for word in ("background", "foreground", "blended", "hidden", "96 × 64"):
+    for word in ("background", "foreground", "blended", "hidden", "96×64"):
         assert word in said
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert sheet.shape[1] == 16 + 4 * (256 + 16)
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 100
+
+
+def test_show_says_how_a_layer_is_placed(triplet: Path, tmp_path: Path) -> None:
+    stack = read(triplet)
+    stack[0] = stack[0].flipped().scaled(0.8)
+    stack[1] = stack[1].scaled(2, 0.5).moved(3, 0)
+    stack[2] = stack[2].rotated(-12.5)
+    said = run("show", write(stack, tmp_path / "[red]placed"))
+    for word in ("[red]placed", "flipped ×0.8", "×2,0.5", "-12.5°"):
+        assert word in said
+    assert max(map(len, said.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

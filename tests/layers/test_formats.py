@@ -1,5 +1,6 @@
 """What stands in the files, and that writing never harms what was there."""
 
+import errno
 import io
 import json
 import os
@@ -161,10 +162,10 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.
     before = {path.name: path.read_bytes() for path in target.iterdir()}
 
     def fail(*_: object, **__: object) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(LayerStack, "composite", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(LayerFusionError, match=r"could not be written \(No space left on device\)"):
         write(LayerStack(3, 3, [example_stack()[0]]), target)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before
     assert os.listdir(tmp_path) == ["stack"]

@@ -8,6 +8,7 @@ import typer
 from PIL import Image, ImageColor
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from layerfusion.cli.errors import handle_errors
@@ -114,12 +115,12 @@ def show(
 ) -> None:
     """Print the layers as a table, highest first."""
     stack = read(source)
-    table = Table(title=f"{source}: {stack.width} × {stack.height}", box=SIMPLE_HEAD)
-    for title in ("#", "layer", "pixels", "at", "scale", "turn", "opacity", "blend", "shown"):
-        words = title in ("layer", "blend", "shown")
-        table.add_column(title, justify="left" if words else "right", overflow="fold", no_wrap=title != "layer")
+    table = Table(title=escape(f"{source}: {stack.width}×{stack.height}"), box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("#", "layer", "pixels", "at", "placed", "opacity", "blend", "shown"):
+        numeric = title in ("#", "pixels", "at", "opacity")
+        table.add_column(title, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for number, layer in reversed(list(enumerate(stack))):
-        table.add_row(str(number), *_cells(layer))
+        table.add_row(str(number), *(escape(cell) for cell in _cells(layer)))
     Console().print(table)
     if picture is not None:
         with atomic_write(picture, overwrite) as temporary:
@@ -129,22 +130,31 @@ def show(
 
 def _cells(layer: Layer) -> list[str]:
     left, top, _, _ = layer.bounds()
-    shape = layer.placement.similarity()
-    scale, turn = "slanted", ""
-    if shape is not None:
-        across, down, degrees, mirrored = shape
-        scale = f"{across:.4g}" if abs(across - down) < 1e-6 else f"{across:.4g}, {down:.4g}"
-        turn = f"{degrees:.4g}°" + (" flipped" if mirrored else "")
     return [
         layer.name,
-        f"{layer.size[0]} × {layer.size[1]}",
-        f"{left}, {top}",
-        scale,
-        turn,
+        f"{layer.size[0]}×{layer.size[1]}",
+        f"{left},{top}",
+        _placed(layer.placement),
         f"{layer.opacity:.0%}",
         layer.blend,
         "yes" if layer.visible else "hidden",
     ]
+
+
+def _placed(placement: Affine) -> str:
+    """What was done to a layer beside moving it, in words."""
+    shape = placement.similarity()
+    if shape is None:
+        return "slanted"
+    across, down, degrees, mirrored = shape
+    words = ["flipped"] if mirrored else []
+    if abs(across - down) > 1e-6:
+        words.append(f"×{across:.4g},{down:.4g}")
+    elif abs(across - 1) > 1e-6:
+        words.append(f"×{across:.4g}")
+    if abs(degrees) > 1e-6:
+        words.append(f"{degrees:.4g}°")
+    return " ".join(words)
 
 
 def _check_target(path: Path, overwrite: bool) -> None:

@@ -81,16 +81,22 @@ def write(stack: LayerStack, path: str | os.PathLike[str], overwrite: bool = Tru
 
     Raises:
         LayerFusionError: the kind is not known, its package is missing, the kind cannot hold this stack, the folder
-            cannot be written to, or the target exists and `overwrite` is false.
+            cannot be written to, the disk is full, or the target exists and `overwrite` is false.
     """
     target = Path(path)
     check_writable(target)
     stack.check_memory()
-    if is_folder(target):
-        folder.write(stack, target, overwrite)
-        return target
-    with atomic_write(target, overwrite) as temporary:
-        _format(target).write(stack, temporary)
+    try:
+        if is_folder(target):
+            folder.write(stack, target, overwrite)
+        else:
+            with atomic_write(target, overwrite) as temporary:
+                _format(target).write(stack, temporary)
+    except OSError as error:
+        reason = error.strerror or error
+        raise LayerFusionError(
+            f"{target} could not be written ({reason}); make room or choose another place."
+        ) from None
     return target
 
 
