@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from layerfusion.layers import LayerStack, write
+from layerfusion.layers import LayerStack, read, write
 from tests.layers.stacks import example_stack
 
 
@@ -62,27 +62,40 @@ def test_imagemagick_shows_the_preview_and_composites_the_layers(stack: LayerSta
     assert difference(tmp_path / "flat.png", stack) <= 1
 
 
-def test_gimp_composites_the_psd(stack: LayerStack, tmp_path: Path) -> None:
+def assert_read_back(path: Path, stack: LayerStack) -> None:
+    """Another program's file holds our layers and gives our picture."""
+    again = read(path)
+    assert [(layer.name, layer.visible, layer.blend) for layer in again] == [
+        (layer.name, layer.visible, layer.blend) for layer in stack
+    ]
+    again.composite().save(path.with_suffix(".again.png"))
+    assert difference(path.with_suffix(".again.png"), stack) <= 1
+
+
+def test_gimp_composites_the_psd_and_writes_one_that_we_read(stack: LayerStack, tmp_path: Path) -> None:
     gimp = program("gimp-console-2.10", "gimp-console")
     write(stack, tmp_path / "a.psd")
     script = (
         f'(let* ((image (car (gimp-file-load RUN-NONINTERACTIVE "{tmp_path}/a.psd" "a.psd")))'
+        f' (saved (file-psd-save RUN-NONINTERACTIVE image -1 "{tmp_path}/gimp.psd" "gimp.psd" 0 0))'
         " (layer (car (gimp-image-merge-visible-layers image CLIP-TO-IMAGE))))"
         " (gimp-layer-resize-to-image-size layer)"
         f' (file-png-save RUN-NONINTERACTIVE image layer "{tmp_path}/gimp.png" "gimp.png" 0 9 0 0 0 0 0))'
     )
     run(gimp, "-i", "-d", "-f", "-s", "-b", script, "-b", "(gimp-quit 0)", home=tmp_path / "home")
     assert difference(tmp_path / "gimp.png", stack) <= 1
+    assert_read_back(tmp_path / "gimp.psd", stack)
 
 
-def test_krita_composites_the_ora_and_the_psd(stack: LayerStack, tmp_path: Path) -> None:
+def test_krita_composites_the_ora_and_the_psd_and_writes_an_ora_that_we_read(stack: LayerStack, tmp_path: Path) -> None:
     krita, screen = program("krita"), program("xvfb-run")
-    for kind in ("ora", "psd"):
-        write(stack, tmp_path / f"a.{kind}")
-        out = tmp_path / f"krita-{kind}.png"
-        run(screen, "-a", krita, "--nosplash", tmp_path / f"a.{kind}", "--export", "--export-filename", out,
+    ours = {kind: write(stack, tmp_path / f"a.{kind}") for kind in ("ora", "psd")}
+    for source, out in ((ours["ora"], "ora.png"), (ours["psd"], "psd.png"), (ours["psd"], "krita.ora")):
+        run(screen, "-a", krita, "--nosplash", source, "--export", "--export-filename", tmp_path / out,
             home=tmp_path / "home")  # fmt: skip
-        assert difference(out, stack) <= 1
+    assert difference(tmp_path / "ora.png", stack) <= 1
+    assert difference(tmp_path / "psd.png", stack) <= 1
+    assert_read_back(tmp_path / "krita.ora", stack)
 
 
 def test_libreoffice_lays_the_slide_out_alike(stack: LayerStack, tmp_path: Path) -> None:
