@@ -17,8 +17,11 @@ from recipes.mini.train.sampling import sampler
 from recipes.mini.train.settings import Settings
 from recipes.mini.train.text import load_tokenizer
 from recipes.mini.train.transparency import load_transparency
+from recipes.mini.world.vocabulary import for_model
 
 CARD = Path(__file__).with_name("card.md")
+# What the command takes where the user says nothing; guidance above 3 burns the colours of so small a model.
+STEPS, GUIDANCE_SCALE = 20, 2.5
 
 
 def assemble(settings: Settings, run: Path, structure_layer: str | None, structure_sign: int) -> LayerFusionPipeline:
@@ -43,7 +46,7 @@ def assemble(settings: Settings, run: Path, structure_layer: str | None, structu
 
 
 def export(settings: Settings, run: Path, out: Path, structure_layer: str | None, structure_sign: int) -> None:
-    """Save the model to `out` in float16 safetensors, with its card."""
+    """Save the model to `out` in float16 safetensors, with its card, its vocabulary and its defaults."""
     pipeline = assemble(settings, run, structure_layer, structure_sign)
     pipeline.to(torch.float16)
     pipeline.save_pretrained(out, safe_serialization=True)
@@ -52,3 +55,6 @@ def export(settings: Settings, run: Path, out: Path, structure_layer: str | None
         path = out / name / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
     shutil.copyfile(CARD, out / "README.md")
+    defaults = {"steps": STEPS, "guidance_scale": GUIDANCE_SCALE, "size": [settings.size, settings.size]}
+    (out / "layerfusion.json").write_text(json.dumps(defaults, indent=2) + "\n")
+    (out / "vocabulary.json").write_text(json.dumps(for_model(settings.tier), indent=1) + "\n")
