@@ -6,7 +6,7 @@ PROMPTS ?= "a red fox" "a snowy forest"
 SEED ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format world-preview mini-report bench bench-sdxl apt dist clean
+.PHONY: help demo test lint format world-preview mini-report readme-pictures bench bench-sdxl apt dist clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -49,8 +49,12 @@ build/probe.safetensors: | $(VENV)/.installed-dev
 mini-report: $(VENV)/.installed-dev build/probe.safetensors  ## measure the embedded model, into docs/mini-report.md (needs npm)
 	$(BIN)/python -m recipes.mini.report
 
-bench: $(VENV)/.installed-dev  ## time the pieces of the method at SDXL sizes on this machine
+readme-pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and the gallery anew, into docs/images
+	$(BIN)/python -m recipes.mini.gallery --seed $(SEED)
+
+bench: $(VENV)/.installed-dev  ## time the pieces of the method at SDXL's sizes, and the layers, on this machine
 	$(BIN)/python -m benchmarks.pieces
+	$(BIN)/python -m benchmarks.layers
 
 bench-sdxl: $(VENV)/.installed-dev  ## SDXL's full size with random weights: needs 24 GB of memory, or a CUDA GPU
 	$(BIN)/python -m benchmarks.sdxl
