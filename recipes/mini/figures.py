@@ -31,7 +31,7 @@ def sheet(
     labels: Sequence[str] = (),
     scale: int = 1,
 ) -> None:
-    """Write rows of equal pictures as one PNG, with names over the columns and before the rows."""
+    """Write rows of equal pictures as one JPEG, with names over the columns and before the rows."""
     side = rows[0][0].shape[0] * scale
     font = ImageFont.load_default(size=13)
     left = max((int(font.getlength(label)) + 2 * GAP for label in labels), default=GAP)
@@ -49,7 +49,7 @@ def sheet(
     for c, name in enumerate(columns):
         draw.text((left + c * (side + GAP) + side / 2, top - GAP), name, INK, font, anchor="md", align="center")
     with atomic_write(path) as temporary:
-        image.save(temporary, optimize=True)
+        image.save(temporary, "JPEG", quality=88, subsampling=0, optimize=True)
     print(path)
 
 

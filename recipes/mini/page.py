@@ -78,10 +78,10 @@ def markdown(report: Report, figures_at: str) -> str:
 
 
 FIGURES = {
-    "one-subject.png": "One subject and seed over several background prompts",
-    "kinds.png": "Animals, vehicles, people, things with a colour word",
-    "see-through.png": "See-through things on a wooden table, and a campfire on a beach at night",
-    "styles.png": "Styles",
+    "one-subject.jpg": "One subject and seed over several background prompts",
+    "kinds.jpg": "Animals, vehicles, people, things with a colour word",
+    "see-through.jpg": "See-through things on a wooden table, and a campfire on a beach at night",
+    "styles.jpg": "Styles",
 }
 
 
@@ -94,7 +94,8 @@ def ablation_lines(report: Report, figures_at: str) -> list[str]:
         "the scene's light, over scenes and channels; the gain is taken against the same subject from an "
         "independent run. Real renders, measured in the same way, give slope "
         f"{report.real.slope:.2f} and r {report.real.r:.2f}: the ceiling. “Independent” is three independent runs, its "
-        "blended picture the foreground laid over the background: its light cannot follow the scene.",
+        "blended picture the foreground laid over the background: its light cannot follow the scene. Read a slope beside the share of "
+        "pictures in which the subject is found: where there is no subject, only the background follows the light.",
         "",
         "| mask | slope | r | subject found in blended | scene found in blended | object in background | "
         "foreground named | subject kept | overlap of alphas |",
@@ -111,7 +112,7 @@ def ablation_lines(report: Report, figures_at: str) -> list[str]:
         )
         cells = [row.name, f"{row.line.slope:.2f}", f"{row.line.r:.2f}", *(f"{s:.0%}" for s in shares)]
         lines.append(f"| {' | '.join(cells)} | {row.kept[1]:.2f} |")
-    pictures = (("gains.png", "Measured over true gain"), ("ablation.png", "One subject under every mask"))
+    pictures = (("gains.png", "Measured over true gain"), ("ablation.jpg", "One subject under every mask"))
     return [*lines, "", *(f"![{text}]({figures_at}/{name})\n" for name, text in pictures)]
 
 

@@ -162,10 +162,10 @@ def draw(
     at = [i for i, case in enumerate(first.cases) if i % max(1, len(first.cases) // 8) == 0][:8]
     streams = ("foreground", "background", "blended", "composite")
     names = [first.cases[i].scene for i in at]
-    figures.sheet([[getattr(first, s)[i] for i in at] for s in streams], folder / "one-subject.png", names, streams)
+    figures.sheet([[getattr(first, s)[i] for i in at] for s in streams], folder / "one-subject.jpg", names, streams)
     parts = [drawn[row.name].where(lambda case: case.obj == SUBJECTS[0]) for row in rows]
     shown = [p.composite if row.name == "independent" else p.blended for p, row in zip(parts, rows, strict=True)]
-    figures.sheet([[p[i] for i in at] for p in shown], folder / "ablation.png", names, [row.name for row in rows])
+    figures.sheet([[p[i] for i in at] for p in shown], folder / "ablation.jpg", names, [row.name for row in rows])
     panels = [row for row in rows if row.name in ("independent", "self, d = 10", "cross, d = 10", DEFAULT_ROW)]
     figures.gains([(f"{row.name}: slope {row.line.slope:.2f}", row.points) for row in panels], folder / "gains.png")
 
@@ -175,11 +175,11 @@ def draw(
         titles = [" ".join(filter(None, (c.colour, c.obj))) + f"\n{c.style or c.scene}" for c in cases]
         figures.sheet(pictures, folder / name, titles, streams)
 
-    triplet_sheet([Case(o, s, k, c) for k, (o, s, c) in enumerate(KINDS)], "kinds.png")
-    triplet_sheet([Case("fox", "snowy forest", 3, style=style.key) for style in world.styles], "styles.png")
+    triplet_sheet([Case(o, s, k, c) for k, (o, s, c) in enumerate(KINDS)], "kinds.jpg")
+    triplet_sheet([Case("fox", "snowy forest", 3, style=style.key) for style in world.styles], "styles.jpg")
     glass = [(spec.key, "wooden table") for spec in world.objects if spec.see_through and spec.key != "campfire"]
     triplet_sheet(
-        [Case(o, s, k) for k, (o, s) in enumerate([*glass, ("campfire", "beach at night")])], "see-through.png"
+        [Case(o, s, k) for k, (o, s) in enumerate([*glass, ("campfire", "beach at night")])], "see-through.jpg"
     )
 
 
