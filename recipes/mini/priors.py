@@ -7,8 +7,10 @@ true alpha at the layer's own grid, as areas under the ROC curve.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -150,3 +152,25 @@ def choose_structure(scores: Sequence[LayerScore]) -> tuple[str, int]:
             if worst > best:
                 best, choice = worst, (score.layer, sign)
     return choice
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Print the table of priors, and the structure layer it speaks for.")
+    parser.add_argument("--model", type=Path, required=True, help="a folder of a whole pipeline")
+    parser.add_argument("--tier", choices=("core", "full"), default="core", help="the vocabulary of its world")
+    parser.add_argument("--count", type=int, default=48, help="fresh foregrounds")
+    args = parser.parse_args()
+    pipe = LayerFusionPipeline.from_pretrained(args.model)
+    size = pipe.default_sample_size * pipe.vae_scale_factor
+    scores = score_layers(pipe, World(size, args.tier), args.count)
+    print(f"area under the ROC curve against the true alpha, at t = {', '.join(map(str, TIMES))} of T")
+    for score in scores:
+        columns = [("structure", score.structure), ("content", score.content), ("mask_soft", score.soft)]
+        cells = [f"{name} {' '.join(f'{value:.2f}' for value in values):15s}" for name, values in columns]
+        print(f"{score.layer:60s} {'  '.join(cells)}")
+    layer, sign = choose_structure(scores)
+    print(f"choice: --structure-layer {layer} --structure-sign {sign}")
+
+
+if __name__ == "__main__":
+    main()

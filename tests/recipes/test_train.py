@@ -17,7 +17,6 @@ from recipes.mini.train.export import export
 from recipes.mini.train.foreground import train_foreground
 from recipes.mini.train.latents import SCALING_FACTOR, encode_pictures, load_latents, normalise
 from recipes.mini.train.loop import Loop, load_averaged
-from recipes.mini.train.priors import area_under_curve
 from recipes.mini.train.settings import Settings
 from recipes.mini.train.text import EOS, MAX_LENGTH, train_tokenizer
 from recipes.mini.train.transparency import train_transparency
@@ -150,10 +149,3 @@ def test_missing_pictures_are_named(tmp_path: Path) -> None:
 def test_grey_is_what_the_vae_is_fed() -> None:
     rgba = torch.rand(2, 4, 8, 8)
     torch.testing.assert_close(2 * over_grey(rgba) - 1, (2 * rgba[:, :3] - 1) * rgba[:, 3:])
-
-
-def test_area_under_curve() -> None:
-    truth = torch.tensor([True, True, False, False])
-    assert area_under_curve(torch.tensor([4.0, 3.0, 2.0, 1.0]), truth) == 1
-    assert area_under_curve(torch.tensor([4.0, 1.0, 3.0, 2.0]), truth) == 0.5
-    assert area_under_curve(torch.zeros(4), truth) == 0.5

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from recipes.mini.train import autoencoder, base, export, foreground, latents, priors, render, transparency
+from recipes.mini.train import autoencoder, base, export, foreground, latents, render, transparency
 from recipes.mini.train.settings import SETTINGS
 
-STAGES = ("render", "autoencoder", "latents", "transparency", "base", "foreground", "priors", "export")
+STAGES = ("render", "autoencoder", "latents", "transparency", "base", "foreground", "export")
 
 
 def main() -> None:
@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="time budget of a training stage, instead of the recipe's")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
     parser.add_argument("--out", type=Path, help="folder of the exported model (RUN/model)")
-    parser.add_argument("--structure-layer", help="self-attention whose map is the structure prior; see `priors`")
+    parser.add_argument(
+        "--structure-layer", help="self-attention whose map is the structure prior; see recipes.mini.priors"
+    )
     parser.add_argument("--structure-sign", type=int, choices=(-1, 1), default=1)
     arguments = parser.parse_args()
     for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
@@ -47,8 +49,6 @@ def _run(stage: str, arguments: argparse.Namespace) -> None:
             base.train_base(settings, run, device, minutes)
         case "foreground":
             foreground.train_foreground(settings, run, device, minutes)
-        case "priors":
-            priors.print_table(settings, run)
         case "export":
             out = arguments.out or run / "model"
             export.export(settings, run, out, arguments.structure_layer, arguments.structure_sign)
