@@ -23,9 +23,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="time budget of a training stage, instead of the recipe's")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
     parser.add_argument("--out", type=Path, help="folder of the exported model (RUN/model)")
-    parser.add_argument(
-        "--structure-layer", help="self-attention whose map is the structure prior; see recipes.mini.priors"
-    )
+    parser.add_argument("--structure-layer", help="self-attention of the structure prior; see recipes.mini.priors")
     parser.add_argument("--structure-sign", type=int, choices=(-1, 1), default=1)
     arguments = parser.parse_args()
     for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
