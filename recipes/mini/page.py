@@ -94,8 +94,9 @@ def ablation_lines(report: Report, figures_at: str) -> list[str]:
         "the scene's light, over scenes and channels; the gain is taken against the same subject from an "
         "independent run. Real renders, measured in the same way, give slope "
         f"{report.real.slope:.2f} and r {report.real.r:.2f}: the ceiling. “Independent” is three independent runs, its "
-        "blended picture the foreground laid over the background: its light cannot follow the scene. Read a slope beside the "
-        "share of pictures in which the subject is found: where there is no subject, only the background follows the light.",
+        "blended picture the foreground laid over the background: its light cannot follow the scene. Read a slope "
+        "beside the share of pictures in which the subject is found: where there is no subject, only the background "
+        "follows the light.",
         "",
         "| mask | slope | r | subject found in blended | scene found in blended | object in background | "
         "foreground named | subject kept | overlap of alphas |",
