@@ -4,7 +4,8 @@
 
 Structure prior: 4,096 tokens (1024x1024 at the last layer), 10 heads, float32; time, and peak memory above what the
 queries and keys take, each variant in a fresh process. Offsets: a 1280-channel projection of six rows of 1,024 tokens,
-two of them foreground, at rank 256.
+two of them foreground, at rank 256. On one thread, in seconds of processor time, which other work on the machine disturbs
+least.
 """
 
 import multiprocessing
@@ -32,18 +33,20 @@ def naive_structure_prior(query: Tensor, key: Tensor) -> Tensor:
     return 1 - minmax(1 / probabilities.mean(dim=1).square().sum(dim=-1))
 
 
-def seconds(run: Callable[[], Any], rounds: int = 5) -> float:
-    """Median over `rounds` calls, after one to warm up."""
-    times = []
+def seconds(contenders: dict[str, Callable[[], Any]], rounds: int = 7) -> dict[str, float]:
+    """Median processor time of each, in turns, after one turn to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds + 1):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return round(statistics.median(times[1:]), 4)
+        for name, run in contenders.items():
+            start = time.process_time()
+            run()
+            times[name].append(time.process_time() - start)
+    return {name: round(statistics.median(measured[1:]), 4) for name, measured in times.items()}
 
 
 def measure_prior(variant: str) -> dict[str, float]:
     """Runs in a process of its own, so that its peak is nobody else's."""
+    torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     query, key = torch.randn(2, 1, HEADS, TOKENS, HEAD_DIM, generator=generator)
     prior = structure_prior if variant == "in blocks" else naive_structure_prior
@@ -52,30 +55,33 @@ def measure_prior(variant: str) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     prior(query, key)
     added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return {"peak_mib_added": round(added, 1), "seconds": seconds(lambda: prior(query, key), rounds=3)}
+    return {"peak_mib_added": round(added, 1), **seconds({"cpu_seconds": lambda: prior(query, key)}, rounds=3)}
 
 
 def measure_offsets() -> dict[str, float]:
+    """Processor time of one projection: without offsets, with low-rank ones, with fused ones."""
     with torch.no_grad():
         linear = nn.Linear(CHANNELS, CHANNELS)
         down, up = torch.randn(RANK, CHANNELS), torch.randn(CHANNELS, RANK)
-        offsets = ForegroundOffsets.from_tensors({"projection": (down, up)})
+        low_rank, fused = (ForegroundOffsets.from_tensors({"projection": (down, up)}) for _ in range(2))
+        fused()["projection"].fused = linear.weight + up @ down
         x = torch.randn(ROWS, 1024, CHANNELS)
-
-        def project(n_foreground: int) -> Callable[[], Tensor]:
-            return lambda: offsets.project("projection", linear, x, n_foreground)
-
-        result = {"no_foreground": seconds(project(0)), "low_rank": seconds(project(FOREGROUND_ROWS))}
-        offsets()["projection"].fused = linear.weight + up @ down
-        return result | {"fused": seconds(project(FOREGROUND_ROWS))}
+        return seconds(
+            {
+                "no_foreground": lambda: linear(x),
+                "low_rank": lambda: low_rank.project("projection", linear, x, FOREGROUND_ROWS),
+                "fused": lambda: fused.project("projection", linear, x, FOREGROUND_ROWS),
+            }
+        )
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     priors = {}
     for variant in ("in blocks", "naive"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
             priors[variant] = fresh.submit(measure_prior, variant).result()
-    record("pieces-cpu", {"structure_prior": priors, "projection_seconds": measure_offsets()})
+    record("pieces-cpu", {"structure_prior": priors, "projection_cpu_seconds": measure_offsets()})
 
 
 if __name__ == "__main__":
