@@ -4,8 +4,8 @@
 
 Structure prior: 4,096 tokens (1024x1024 at the last layer), 10 heads, float32; time, and peak memory above what the
 queries and keys take, each variant in a fresh process. Offsets: a 1280-channel projection of six rows of 1,024 tokens,
-two of them foreground, at rank 256. On one thread, in seconds of processor time, which other work on the machine disturbs
-least.
+two of them foreground, at rank 256. On one thread, in seconds of processor time, which other work on the machine
+disturbs least.
 """
 
 import multiprocessing
