@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROMPTS ?= "a red fox" "a snowy forest"
+PROMPTS ?= "a penguin" "a beach at night"
 SEED ?= 7
 
 .DEFAULT_GOAL := help

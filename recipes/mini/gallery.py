@@ -107,12 +107,12 @@ def campfire(studio: Studio, seed: int) -> Image.Image:
 
 def readme(studio: Studio, seed: int, folder: Path) -> None:
     """The triplet of `make demo`, twice its size; the foreground on a checkerboard."""
-    output = studio.triplets([("a red fox", "a snowy forest")], seed)
+    output = studio.triplets([("a penguin", "a beach at night")], seed)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("foreground", "background", "blended", "composite"):
         picture = getattr(output, name)[0]
         large = on_checkerboard(picture.resize((256, 256), Image.Resampling.LANCZOS))
-        large.save(folder / f"{name}.png", optimize=True)
+        large.save(folder / f"{name}.webp", quality=88, method=6)
 
 
 def main() -> None:
@@ -124,8 +124,8 @@ def main() -> None:
     studio = Studio(args.model)
     (args.out / "gallery").mkdir(parents=True, exist_ok=True)
     for draw in (kinds, places, styles, table, campfire):
-        draw(studio, args.seed).save(args.out / "gallery" / f"{draw.__name__}.png", optimize=True)
-        print(args.out / "gallery" / f"{draw.__name__}.png", flush=True)
+        draw(studio, args.seed).save(args.out / "gallery" / f"{draw.__name__}.webp", quality=88, method=6)
+        print(args.out / "gallery" / f"{draw.__name__}.webp", flush=True)
     readme(studio, args.seed, args.out / "readme")
 
 
