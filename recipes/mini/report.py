@@ -112,7 +112,7 @@ def verdicts(
 def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, sampling: Sampling) -> Report:
     """Run everything and draw the figures."""
     probe, scores = ready_probe(world, args.probe)
-    layers = score_layers(pipe, world, args.prior_pictures)
+    layers = score_layers(pipe, world, args.prior_pictures, seed=checks.FRESH)
     chosen = resolve_structure_layer(pipe.unet, pipe.config.structure_layer), pipe.config.structure_sign
     alpha = checks.alpha_errors(pipe, world, passes=sampling.passes)
     console.print(f"alpha error {alpha[0]:.4f}, see-through {alpha[1]:.4f}")

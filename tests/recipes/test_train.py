@@ -13,6 +13,7 @@ from layerfusion.errors import LayerFusionError
 from recipes.mini.train.autoencoder import build_autoencoder, train_autoencoder
 from recipes.mini.train.base import train_base
 from recipes.mini.train.data import Pictures, over_grey
+from recipes.mini.train.decoder import train_decoder
 from recipes.mini.train.export import export
 from recipes.mini.train.foreground import train_foreground
 from recipes.mini.train.latents import SCALING_FACTOR, encode_pictures, load_latents, normalise
@@ -61,6 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vae = build_autoencoder(TINY)
     load_averaged(folder, "autoencoder", {"vae": vae})
     encode_pictures(vae.eval(), folder, CPU)
+    train_decoder(TINY, folder, CPU, moment)
     train_transparency(TINY, folder, CPU, moment)
     train_base(TINY, folder, CPU, moment)
     train_foreground(TINY, folder, CPU, moment)
@@ -93,6 +95,18 @@ def test_cached_latents_have_unit_spread(run: Path) -> None:
     means = torch.cat([load_latents(run, kind)["mean"].float() for kind in ("composite", "background", "foreground")])
     torch.testing.assert_close(means.std(dim=(0, 2, 3)), torch.ones(4), atol=0.1, rtol=0)
     torch.testing.assert_close(means.mean(dim=(0, 2, 3)), torch.zeros(4), atol=0.1, rtol=0)
+
+
+def test_the_decoder_trains_on_and_the_encoder_rests(run: Path) -> None:
+    first = build_autoencoder(TINY)
+    load_averaged(run, "autoencoder", {"vae": first})
+    exported = LayerFusionPipeline.from_pretrained(run / "model").vae
+    for name, value in exported.encoder.state_dict().items():
+        torch.testing.assert_close(value, first.encoder.state_dict()[name], atol=1e-3, rtol=1e-3)
+    averaged = build_autoencoder(TINY)
+    load_averaged(run, "decoder", {"decoder": averaged.decoder, "post_quant_conv": averaged.post_quant_conv})
+    torch.testing.assert_close(exported.decoder.conv_out.weight, averaged.decoder.conv_out.weight, atol=1e-3, rtol=1e-3)
+    assert not torch.equal(averaged.decoder.conv_out.weight, first.decoder.conv_out.weight)
 
 
 def test_any_text_has_tokens(tmp_path: Path) -> None:

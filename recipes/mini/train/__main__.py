@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from recipes.mini.train import autoencoder, base, export, foreground, latents, render, transparency
+from recipes.mini.train import autoencoder, base, decoder, export, foreground, latents, render, transparency
 from recipes.mini.train.settings import SETTINGS
 
-STAGES = ("render", "autoencoder", "latents", "transparency", "base", "foreground", "export")
+STAGES = ("render", "autoencoder", "latents", "decoder", "transparency", "base", "foreground", "export")
 
 
 def main() -> None:
@@ -41,6 +41,8 @@ def _run(stage: str, arguments: argparse.Namespace) -> None:
             autoencoder.train_autoencoder(settings, run, device, minutes)
         case "latents":
             latents.encode_pictures(autoencoder.load_autoencoder(settings, run, device), run, device)
+        case "decoder":
+            decoder.train_decoder(settings, run, device, minutes)
         case "transparency":
             transparency.train_transparency(settings, run, device, minutes)
         case "base":

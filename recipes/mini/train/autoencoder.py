@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from recipes.mini.train.data import KINDS, Pictures, mixture
+from recipes.mini.train.data import KINDS, Pictures, choose, mixture
 from recipes.mini.train.loop import Loop, load_averaged
 from recipes.mini.train.settings import Settings
 from recipes.mini.train.sheets import save_sheet
@@ -58,16 +58,16 @@ def train_autoencoder(settings: Settings, run: Path, device: torch.device, minut
     vae = build_autoencoder(settings).to(device)
     loop = Loop(run, "autoencoder", {"vae": vae}, minutes, peak=2e-3, ema=0.998, device=device)
     generator = np.random.default_rng((1, loop.step))
-    fixed = mixture(pictures, 12, np.random.default_rng(0)).to(device)
+    fixed = mixture(pictures, choose(pictures, 12, np.random.default_rng(0))).to(device)
     for step, due in loop.steps():
         if due:
             _show(vae, loop, fixed, run / f"autoencoder-{step:06d}.png")
         if loop.progress < CROP_SHARE:
-            batch = mixture(pictures, settings.vae_batch * 4, generator)
+            batch = mixture(pictures, choose(pictures, settings.vae_batch * 4, generator))
             top, left = (int(generator.integers(settings.size // 16 + 1)) * 8 for _ in range(2))
             batch = batch[..., top : top + settings.size // 2, left : left + settings.size // 2]
         else:
-            batch = mixture(pictures, settings.vae_batch, generator)
+            batch = mixture(pictures, choose(pictures, settings.vae_batch, generator))
         target = 2 * batch.to(device) - 1
         if step % 2:
             target = target.flip(3)

@@ -11,6 +11,8 @@ from torch import Tensor
 from layerfusion.errors import LayerFusionError
 
 KINDS = ("composite", "background", "foreground")
+SHARES = {"composite": 0.45, "background": 0.25, "foreground": 0.3}
+"""Of a batch of pictures."""
 
 
 class Pictures:
@@ -37,12 +39,16 @@ def over_grey(rgba: Tensor) -> Tensor:
     return 0.5 + (rgba[:, :3] - 0.5) * rgba[:, 3:]
 
 
-def mixture(pictures: dict[str, Pictures], batch: int, generator: np.random.Generator) -> Tensor:
-    """A batch over all kinds, objects on grey, as RGB (B, 3, size, size) in [0, 1]."""
-    shares = {"composite": 0.45, "background": 0.25, "foreground": 0.3}
-    parts = []
-    for kind, count in zip(shares, generator.multinomial(batch, list(shares.values())), strict=True):
-        if count:
-            part = pictures[kind].take(np.sort(generator.integers(len(pictures[kind]), size=count)))
-            parts.append(over_grey(part) if kind == "foreground" else part)
-    return torch.cat(parts)
+def choose(pictures: dict[str, Pictures], batch: int, generator: np.random.Generator) -> dict[str, NDArray[np.int64]]:
+    """Indices of a batch over all kinds, by kind."""
+    counts = generator.multinomial(batch, list(SHARES.values()))
+    return {
+        kind: np.sort(generator.integers(len(pictures[kind]), size=count))
+        for kind, count in zip(SHARES, counts, strict=True)
+    }
+
+
+def mixture(pictures: dict[str, Pictures], chosen: dict[str, NDArray[np.int64]]) -> Tensor:
+    """The chosen pictures, objects on grey, as RGB (B, 3, size, size) in [0, 1]."""
+    parts = {kind: pictures[kind].take(indices) for kind, indices in chosen.items()}
+    return torch.cat([over_grey(part) if kind == "foreground" else part for kind, part in parts.items()])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from layerfusion.foreground import ForegroundOffsets, attention_projections
 from recipes.mini.train.autoencoder import load_autoencoder
-from recipes.mini.train.base import CAPTION_DROPOUT, load_base, noise_loss, noise_schedule
+from recipes.mini.train.base import CAPTION_DROPOUT, load_base, noise_loss, noise_schedule, quicken
 from recipes.mini.train.data import Pictures
 from recipes.mini.train.latents import load_latents, load_normalised
 from recipes.mini.train.loop import Loop, load_averaged
@@ -46,6 +46,7 @@ def train_foreground(settings: Settings, run: Path, device: torch.device, minute
     modules = load_base(settings, run, device)
     conditions = _conditions(Pictures(run / "data", "foreground").captions, run, modules, device)
     unet = cast(UNet2DConditionModel, modules["unet"])
+    quicken(unet, device)
     torch.manual_seed(0)
     offsets = build_offsets(unet, settings.offset_rank).to(device)
     attach(offsets, unet)

@@ -13,6 +13,7 @@ from layerfusion.files import atomic_write
 from layerfusion.transparency import TransparentEncoder, pad_rgb_batch
 from layerfusion.transparency.encoder import OFFSET_GAIN
 from recipes.mini.train.data import KINDS, Pictures, over_grey
+from recipes.mini.train.loop import load_averaged
 
 SCALING_FACTOR = 0.13025
 """As in SDXL; `normalise` gives the latents the spread that goes with it."""
@@ -65,10 +66,15 @@ def encode_pictures(vae: AutoencoderKL, run: Path, device: torch.device, batch: 
 
 
 def load_normalised(vae: AutoencoderKL, run: Path) -> AutoencoderKL:
-    """Fold the measured moments of the run's latents into its freshly loaded autoencoder."""
+    """Fold the measured moments of the run's latents into its freshly loaded autoencoder.
+
+    Once the decoder has been trained further on those latents, it takes the first one's place.
+    """
     moments = json.loads((run / "latents" / "moments.json").read_text())
     device = vae.device
     normalise(vae, torch.tensor(moments["mean"], device=device), torch.tensor(moments["std"], device=device))
+    if (run / "decoder.safetensors").exists():
+        load_averaged(run, "decoder", {"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv})
     return vae
 
 

@@ -119,9 +119,10 @@ class Loop:
 
 
 def load_averaged(run: Path, stage: str, modules: dict[str, nn.Module]) -> None:
-    """Fill modules with the averaged weights of a stage's last checkpoint."""
+    """Fill modules with the averaged weights of a stage's last checkpoint, all of its modules or the first few."""
     state = load_file(run / f"{stage}.safetensors")
     holder = nn.ModuleDict(modules)
-    holder.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
-    for i, parameter in enumerate(p for p in holder.parameters() if p.requires_grad):
+    names = tuple(f"model.{name}." for name in modules)
+    holder.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith(names)})
+    for i, parameter in enumerate(holder.parameters()):
         parameter.data.copy_(state[f"ema.{i}"])

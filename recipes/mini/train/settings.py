@@ -46,7 +46,7 @@ SETTINGS = {
         transparency_batch=12,
         offset_rank=16,
         pictures={"composite": 10000, "background": 4000, "foreground": 7000},
-        minutes={"autoencoder": 20, "transparency": 8, "base": 60, "foreground": 9},
+        minutes={"autoencoder": 45, "decoder": 20, "transparency": 35, "base": 130, "foreground": 15},
     ),
     256: Settings(
         size=256,
@@ -65,6 +65,6 @@ SETTINGS = {
         transparency_batch=32,
         offset_rank=32,
         pictures={"composite": 60000, "background": 30000, "foreground": 40000},
-        minutes={"autoencoder": 6, "transparency": 3, "base": 12, "foreground": 3},
+        minutes={"autoencoder": 5, "decoder": 1.5, "transparency": 3, "base": 12, "foreground": 3},
     ),
 }

@@ -22,7 +22,7 @@ OFFSET_WEIGHT = 0.02
 """Of the squared offset, in units of the latents' spread: what the foreground UNet must learn stays small."""
 LATENT_NOISE = 0.1
 """Noise on the latents the decoder sees, in the same units: generated latents are never exact."""
-JOINT_SHARE = 0.6
+JOINT_SHARE = 0.75
 """First share of the stage that trains both; then the encoder rests, and the decoder learns from what it made."""
 
 
