@@ -149,14 +149,10 @@ def _record(pipe: LayerFusionPipeline, rgba: Tensor, captions: list[str], fracti
 
 
 def choose_structure(scores: Sequence[LayerScore]) -> tuple[str, int]:
-    """The self-attention and sign whose structure prior is best at its worst time."""
-    best, choice = -1.0, ("", 1)
-    for score in scores:
-        for sign in (1, -1):
-            worst = min((s if sign > 0 else 1 - s) for s in score.structure) if score.structure else -1.0
-            if worst > best:
-                best, choice = worst, (score.layer, sign)
-    return choice
+    """The self-attention and sign whose structure prior is best on the mean over the times."""
+    means = {score.layer: float(np.mean(score.structure)) for score in scores if score.structure}
+    candidates = {(layer, 1): mean for layer, mean in means.items()} | {(x, -1): 1 - m for x, m in means.items()}
+    return max(candidates, key=lambda one: candidates[one])
 
 
 def main() -> None:
