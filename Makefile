@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROMPTS ?= "a penguin" "a beach at night"
+PROMPTS ?= "a snowman" "a beach at night"
 SEED ?= 7
 
 .DEFAULT_GOAL := help

@@ -107,7 +107,7 @@ def campfire(studio: Studio, seed: int) -> Image.Image:
 
 def readme(studio: Studio, seed: int, folder: Path) -> None:
     """The triplet of `make demo`, twice its size; the foreground on a checkerboard."""
-    output = studio.triplets([("a penguin", "a beach at night")], seed)
+    output = studio.triplets([("a snowman", "a beach at night")], seed)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("foreground", "background", "blended", "composite"):
         picture = getattr(output, name)[0]
