@@ -36,6 +36,7 @@ class Report:
     real: Line
     probe: dict[str, float]
     counts: str
+    commit: str
 
 
 def command_line() -> str:
@@ -55,8 +56,8 @@ def markdown(report: Report, figures_at: str) -> str:
     lines = [
         "# The embedded model, measured",
         "",
-        f"`{command_line()}` at commit `{commit()}`: {report.counts}. Every picture is fresh: no training has seen its "
-        f"seed. {met} of {len(report.checks)} bars are met.",
+        f"`{command_line()}` at commit `{report.commit}`: {report.counts}. Every picture is fresh: no training has seen "
+        f"its seed. {met} of {len(report.checks)} bars are met.",
         "",
         "| check | measured | bar | |",
         "| --- | --- | --- | --- |",

@@ -23,7 +23,7 @@ from layerfusion.method import resolve_structure_layer
 from layerfusion.models import defaults_for, load_pipeline, model_folder, read_vocabulary
 from recipes.mini import checks, figures, probes
 from recipes.mini.checks import Check, Named
-from recipes.mini.page import Report, Row, markdown
+from recipes.mini.page import Report, Row, commit, markdown
 from recipes.mini.priors import LayerScore, choose_structure, score_layers
 from recipes.mini.probes import Probe
 from recipes.mini.triplets import INDEPENDENT, Case, Sampling, Triplets, generate
@@ -111,6 +111,7 @@ def verdicts(
 
 def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, sampling: Sampling) -> Report:
     """Run everything and draw the figures."""
+    version = commit()  # before anything is written: the pictures of this very run would make the tree differ
     probe, scores = ready_probe(world, args.probe)
     layers = score_layers(pipe, world, args.prior_pictures, seed=checks.FRESH)
     chosen = resolve_structure_layer(pipe.unet, pipe.config.structure_layer), pipe.config.structure_sign
@@ -133,6 +134,7 @@ def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, s
         scores,
         f"{len(cases)} triplets for the probe, {len(grid)} for each row of the ablation, {args.prior_pictures} "
         f"pictures for the priors; {sampling.steps} steps, guidance {sampling.guidance:g}",
+        version,
     )
 
 
