@@ -56,8 +56,8 @@ def markdown(report: Report, figures_at: str) -> str:
     lines = [
         "# The embedded model, measured",
         "",
-        f"`{command_line()}` at commit `{report.commit}`: {report.counts}. Every picture is fresh: no training has seen "
-        f"its seed. {met} of {len(report.checks)} bars are met.",
+        f"`{command_line()}` at commit `{report.commit}`: {report.counts}. Every picture is fresh: no training has "
+        f"seen its seed. {met} of {len(report.checks)} bars are met.",
         "",
         "| check | measured | bar | |",
         "| --- | --- | --- | --- |",
