@@ -20,7 +20,7 @@ from recipes.mini.train.transparency import load_transparency
 from recipes.mini.world.vocabulary import for_model
 
 CARD = Path(__file__).with_name("card.md")
-# What the command takes where the user says nothing; guidance above 3 burns the colours of so small a model.
+# What the command takes where the user says nothing; more guidance makes subjects larger and coarser, no better.
 STEPS, GUIDANCE_SCALE = 20, 2.5
 
 
