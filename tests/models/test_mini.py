@@ -1,4 +1,4 @@
-"""What the embedded model must show of a triplet. Skipped where its weights are not part of the installation."""
+"""What the embedded model must show of a triplet."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,6 @@ import torch
 from layerfusion import LayerFusionOutput, LayerFusionPipeline
 from layerfusion.models import MINI, Vocabulary, defaults_for, load_pipeline, read_vocabulary
 
-pytestmark = pytest.mark.skipif(not (MINI / "model_index.json").is_file(), reason="this checkout has no embedded model")
 PROMPTS = [("a penguin", "a snowy forest"), ("a red car", "a sunset sea")]
 Generate = Callable[[int], LayerFusionOutput]
 

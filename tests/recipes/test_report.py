@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from layerfusion import LayerFusionPipeline
-from layerfusion.models import Vocabulary
+from layerfusion.models import Vocabulary, load_pipeline
 from recipes.mini import checks, priors, probes, report
 from recipes.mini.checks import Check
 from recipes.mini.page import markdown
@@ -107,6 +107,14 @@ def test_the_prior_table_has_every_attention_and_finds_a_planted_choice(
         assert all(0 <= value <= 1 for value in (*score.structure, *score.content, *score.soft))
     planted = [priors.LayerScore("a", (2, 2), [0.6, 0.4]), priors.LayerScore("b", (2, 2), [0.2, 0.1])]
     assert priors.choose_structure(planted) == ("b", -1)
+
+
+def test_the_embedded_model_keeps_the_alpha_of_see_through_things(world: World) -> None:
+    glass = copy.copy(world)
+    glass.size = 128
+    glass.objects = tuple(spec for spec in world.objects if spec.see_through)
+    overall, see_through = checks.alpha_errors(load_pipeline("mini", device="cpu"), glass, passes=1)
+    assert overall == see_through < 0.03
 
 
 def test_a_check_is_met_at_its_bar_and_never_by_nan() -> None:
