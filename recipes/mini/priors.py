@@ -151,8 +151,8 @@ def _record(pipe: LayerFusionPipeline, rgba: Tensor, captions: list[str], fracti
 def choose_structure(scores: Sequence[LayerScore]) -> tuple[str, int]:
     """The self-attention and sign whose structure prior is best on the mean over the times."""
     means = {score.layer: float(np.mean(score.structure)) for score in scores if score.structure}
-    candidates = {(layer, 1): mean for layer, mean in means.items()} | {(x, -1): 1 - m for x, m in means.items()}
-    return max(candidates, key=lambda one: candidates[one])
+    areas = {(layer, sign): mean if sign > 0 else 1 - mean for layer, mean in means.items() for sign in (1, -1)}
+    return max(areas, key=lambda choice: areas[choice])
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def noise_loss(
 
 
 def quicken(unet: UNet2DConditionModel, device: torch.device) -> None:
-    """On a CPU, plain products for attention: at this size a third faster to train than the fused kernel."""
+    """On a CPU, plain products for attention: at this size they train faster than the fused kernel."""
     if device.type == "cpu":
         unet.set_attn_processor(AttnProcessor())
 

@@ -119,10 +119,9 @@ class Loop:
 
 
 def load_averaged(run: Path, stage: str, modules: dict[str, nn.Module]) -> None:
-    """Fill modules with the averaged weights of a stage's last checkpoint, all of its modules or the first few."""
+    """Fill modules, frozen or not, with the averaged weights of a stage's last checkpoint."""
     state = load_file(run / f"{stage}.safetensors")
     holder = nn.ModuleDict(modules)
-    names = tuple(f"model.{name}." for name in modules)
-    holder.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith(names)})
+    holder.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
     for i, parameter in enumerate(holder.parameters()):
         parameter.data.copy_(state[f"ema.{i}"])
