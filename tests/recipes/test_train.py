@@ -103,10 +103,15 @@ def test_the_decoder_trains_on_and_the_encoder_rests(run: Path) -> None:
     exported = LayerFusionPipeline.from_pretrained(run / "model").vae
     for name, value in exported.encoder.state_dict().items():
         torch.testing.assert_close(value, first.encoder.state_dict()[name], atol=1e-3, rtol=1e-3)
-    averaged = build_autoencoder(TINY)
-    load_averaged(run, "decoder", {"decoder": averaged.decoder, "post_quant_conv": averaged.post_quant_conv})
-    torch.testing.assert_close(exported.decoder.conv_out.weight, averaged.decoder.conv_out.weight, atol=1e-3, rtol=1e-3)
-    assert not torch.equal(averaged.decoder.conv_out.weight, first.decoder.conv_out.weight)
+    further = build_autoencoder(TINY)
+    load_averaged(run, "decoder", {"decoder": further.decoder, "post_quant_conv": further.post_quant_conv})
+    # A step or two move weights by little: only bit for bit do the two decoders differ in the export's float16.
+    rounded = [
+        torch.cat([value.half().flatten() for value in vae.decoder.state_dict().values()])
+        for vae in (exported, further, first)
+    ]
+    assert torch.equal(rounded[0], rounded[1])
+    assert not torch.equal(rounded[0], rounded[2])
 
 
 def test_any_text_has_tokens(tmp_path: Path) -> None:
