@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.machine import record
-from layerfusion.foreground import ForegroundOffsets
 from layerfusion.method.priors import minmax, structure_prior
+from layerfusion.offsets import ForegroundOffsets
 
 TOKENS, HEADS, HEAD_DIM = 4096, 10, 64
 CHANNELS, RANK, ROWS, FOREGROUND_ROWS = 1280, 256, 6, 2

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.machine import gpu_name, record
 from layerfusion import LayerFusionPipeline
-from layerfusion.foreground import ForegroundOffsets, attention_projections
+from layerfusion.offsets import ForegroundOffsets, attention_projections
 from layerfusion.transparency import TransparentDecoder
 
 UNET = {

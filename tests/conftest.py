@@ -15,7 +15,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from layerfusion.foreground import ForegroundOffsets
+    from layerfusion.offsets import ForegroundOffsets
     from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
 # Deadlines would fail on a busy machine; the same examples everywhere make a failure repeatable.

@@ -17,7 +17,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
 from layerfusion import LayerFusionConfig, LayerFusionError, LayerFusionPipeline
-from layerfusion.foreground import published_form
+from layerfusion.offsets import published_form
 from tests.tiny import tiny_components, tiny_foreground
 
 INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
@@ -129,8 +129,8 @@ def test_blending_changes_what_it_should(pipe):
         {"update_foreground": False},
         {"share_attention": False},
         {"share_noise": False},
-        {"steps": (0.0, 0.5)},
-        {"layers": ("up_blocks.*",)},
+        {"blend_range": (0.0, 0.5)},
+        {"blocks": ("up_blocks.*",)},
     ],
 )
 def test_every_switch_makes_a_difference(pipe, switch):

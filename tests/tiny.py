@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from layerfusion.foreground import ForegroundOffsets, attention_projections
+from layerfusion.offsets import ForegroundOffsets, attention_projections
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from layerfusion import LayerFusionOutput, LayerFusionPipeline
-from layerfusion.evaluation.drawing import Tile, on_checkerboard, sheet
+from layerfusion.drawing import Tile, on_checkerboard, sheet
 from layerfusion.models import MINI, defaults_for
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"

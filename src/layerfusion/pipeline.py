@@ -17,7 +17,6 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from layerfusion.decoding import decode_picture, decode_transparency
 from layerfusion.errors import LayerFusionError
-from layerfusion.foreground import ForegroundOffsets, load_foreground
 from layerfusion.method import (
     BACKGROUND,
     BLENDED,
@@ -26,6 +25,7 @@ from layerfusion.method import (
     StreamLayout,
     resolve_structure_layer,
 )
+from layerfusion.offsets import ForegroundOffsets, load_foreground
 from layerfusion.output import LayerFusionOutput, StepMaps
 from layerfusion.prompts import (
     Encoded,
@@ -57,7 +57,7 @@ class LayerFusionPipeline(
 
     Args:
         vae, text_encoder, text_encoder_2, tokenizer, tokenizer_2, unet, scheduler: SDXL's parts; the UNet is ε.
-        foreground: The foreground offsets, ε_FG − ε (`layerfusion.foreground.load_foreground` reads published files).
+        foreground: The foreground offsets, ε_FG − ε (`layerfusion.offsets.load_foreground` reads published files).
         transparent_decoder: Finds alpha and colour of the foreground from its latent. None is allowed where only
             latents are asked for.
         transparent_encoder: Puts a given RGBA picture into a latent; generation from prompts does not need it.

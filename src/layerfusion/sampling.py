@@ -26,7 +26,7 @@ class Sampler:
         joint: The attention of all streams, installed on the UNet while steps are taken.
         layout: The order of the batch's rows.
         scheduler: Its timesteps are set; each stream gets a copy.
-        num_steps: How many steps the run has, n of `LayerFusionConfig.steps`.
+        num_steps: How many steps the run has, n of `LayerFusionConfig.blend_range`.
         latents: (S, B, 4, h, w), replaced by each step.
         conditions: What the UNet is conditioned on.
         eos: (F·B,) place of the first end-of-text token of each foreground prompt.

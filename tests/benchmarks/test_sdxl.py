@@ -5,7 +5,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from benchmarks import sdxl
-from layerfusion.foreground import attention_projections
+from layerfusion.offsets import attention_projections
 
 
 def test_the_benchmark_builds_the_real_unet() -> None:

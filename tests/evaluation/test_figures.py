@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from layerfusion import LayerFusionConfig, LayerFusionOutput, LayerFusionPipeline
+from layerfusion.drawing import Tile, fit, grey_map, heat_map, on_checkerboard, sheet
 from layerfusion.errors import LayerFusionError
-from layerfusion.evaluation.drawing import Tile, fit, grey_map, heat_map, on_checkerboard, sheet
 from layerfusion.evaluation.figures import priors_figure, short_name, structure_figure
 from layerfusion.evaluation.priors import Watcher, structure_priors
 from layerfusion.method import self_attention_layers

@@ -16,8 +16,8 @@ from PIL import Image, ImageSequence
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers import FORMATS, Affine, Layer, LayerStack, read, write
-from layerfusion.layers import flat as flat_module
-from layerfusion.layers import ora as ora_module
+from layerfusion.layers.formats import flat as flat_module
+from layerfusion.layers.formats import ora as ora_module
 from tests.layers.stacks import example_stack
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers import LayerStack, limits, read, write
-from layerfusion.layers.ora import MIMETYPE
+from layerfusion.layers.formats.ora import MIMETYPE
 from tests.layers.stacks import example_stack
 
 STACK = '<image w="8" h="8"><stack><layer src="data/a.png"/></stack></image>'

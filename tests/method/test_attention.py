@@ -259,8 +259,8 @@ def test_equation_2_and_layers_can_be_switched(tiny, tiny_offsets):
     off, one_way, both = run(blend=False), run(update_foreground=False), run()
     torch.testing.assert_close(one_way[0], off[0])  # the foreground does not hear of the others
     assert (one_way[1] - off[1]).abs().max() > 0.05 and (both[0] - off[0]).abs().max() > 0.05
-    torch.testing.assert_close(run(layers=("nowhere.*",)), off)
-    some = run(layers=("mid_block.*",))
+    torch.testing.assert_close(run(blocks=("nowhere.*",)), off)
+    some = run(blocks=("mid_block.*",))
     assert not torch.allclose(some, off, atol=1e-3) and not torch.allclose(some, both, atol=1e-3)
 
 

@@ -11,7 +11,7 @@ def test_defaults_are_the_papers():
     config = LayerFusionConfig()
     assert (config.mask, config.boundary, config.structure_from) == ("combined", 10.0, "prior_pass")
     assert config.blend and config.update_foreground and config.share_attention and config.share_noise
-    assert config.steps == (0.0, 1.0) and config.layers == ("*",)
+    assert config.blend_range == (0.0, 1.0) and config.blocks == ("*",)
 
 
 @given(
@@ -23,8 +23,8 @@ def test_defaults_are_the_papers():
         structure_sign=st.sampled_from([None, 1, -1]),
         structure_from=st.sampled_from(["prior_pass", "previous_step"]),
         blend=st.booleans(),
-        steps=st.tuples(st.floats(0, 0.5), st.floats(0.5, 1)),
-        layers=st.lists(st.text(min_size=1), min_size=1).map(tuple),
+        blend_range=st.tuples(st.floats(0, 0.5), st.floats(0.5, 1)),
+        blocks=st.lists(st.text(min_size=1), min_size=1).map(tuple),
     )
 )
 def test_json_round_trip(config):
@@ -39,8 +39,8 @@ def test_json_round_trip(config):
         ({"boundary": float("nan")}, "boundary is nan"),
         ({"structure_sign": 2}, "structure_sign is 2"),
         ({"structure_from": "thin air"}, "choose one of prior_pass, previous_step."),
-        ({"steps": (0.8, 0.2)}, "steps is (0.8, 0.2)"),
-        ({"layers": ()}, "layers is empty"),
+        ({"blend_range": (0.8, 0.2)}, "blend_range is (0.8, 0.2)"),
+        ({"blocks": ()}, "blocks is empty"),
         ({"bondary": 3}, "has no setting 'bondary'"),
     ],
 )
@@ -51,7 +51,7 @@ def test_bad_values_get_a_sentence(values, sentence):
 
 
 def test_blending_steps_are_fractions_of_the_run():
-    config = LayerFusionConfig(steps=(0.2, 0.6))
+    config = LayerFusionConfig(blend_range=(0.2, 0.6))
     assert [i for i in range(10) if config.blends_at(i, 10)] == [2, 3, 4, 5]
     assert all(LayerFusionConfig().blends_at(i, 7) for i in range(7))
     assert not any(LayerFusionConfig(blend=False).blends_at(i, 7) for i in range(7))

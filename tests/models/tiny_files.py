@@ -9,7 +9,7 @@ from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 from layerfusion import LayerFusionPipeline
-from layerfusion.foreground import published_form
+from layerfusion.offsets import published_form
 from layerfusion.transparency import load_transparent
 from tests.tiny import tiny_components, tiny_foreground, tiny_transparent_decoder, tiny_transparent_encoder
 

@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from layerfusion.foreground import ForegroundOffsets, attention_projections
+from layerfusion.offsets import ForegroundOffsets, attention_projections
 from recipes.mini.train.autoencoder import load_autoencoder
 from recipes.mini.train.base import CAPTION_DROPOUT, load_base, noise_loss, noise_schedule, quicken
 from recipes.mini.train.data import Pictures

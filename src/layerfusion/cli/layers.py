@@ -15,7 +15,7 @@ from layerfusion.cli.errors import handle_errors
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write
 from layerfusion.layers import FORMATS, Affine, Layer, check_writable, read, write
-from layerfusion.layers.flat import ENDINGS, save_picture
+from layerfusion.layers.formats.flat import ENDINGS, save_picture
 from layerfusion.layers.limits import decode
 from layerfusion.layers.sheet import contact_sheet
 

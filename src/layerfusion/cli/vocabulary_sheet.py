@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Generator
 
 from layerfusion.cli.console import loading_bar, sampling_bar
-from layerfusion.evaluation.drawing import Tile, sheet
+from layerfusion.drawing import Tile, sheet
 from layerfusion.files import atomic_write
 from layerfusion.models import Defaults, Vocabulary, defaults_for, load_pipeline
 from layerfusion.models.vocabulary import article

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from layerfusion.drawing import Tile, grey_map, heat_map, sheet
 from layerfusion.errors import LayerFusionError
-from layerfusion.evaluation.drawing import Tile, grey_map, heat_map, sheet
 from layerfusion.output import StepMaps
 
 TILE = 168

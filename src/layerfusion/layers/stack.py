@@ -161,13 +161,13 @@ class LayerStack:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "LayerStack":
         """Read a folder of PNGs, a triplet's folder, a .psd or an .ora."""
-        from layerfusion.layers.formats import read
+        from layerfusion.layers.files import read
 
         return read(path)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write to the kind of file that the path's ending names; a path without an ending is a folder of PNGs."""
-        from layerfusion.layers.formats import write
+        from layerfusion.layers.files import write
 
         return write(self, path)
 

@@ -27,7 +27,7 @@ from layerfusion.method.streams import BLENDED, StreamLayout
 
 
 class Offsets(Protocol):
-    """What ε_FG adds to ε: `layerfusion.foreground.ForegroundOffsets`."""
+    """What ε_FG adds to ε: `layerfusion.offsets.ForegroundOffsets`."""
 
     def project(self, path: str, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
         """linear(x), with the offset of that projection added to the first `n_foreground` rows."""
@@ -128,7 +128,7 @@ class JointAttention:
 
     def blends_in(self, path: str) -> bool:
         """Whether Eq. 1 acts in this transformer block, in the current pass."""
-        return self.current.blend and any(fnmatchcase(path, pattern) for pattern in self.config.layers)
+        return self.current.blend and any(fnmatchcase(path, pattern) for pattern in self.config.blocks)
 
     def take_structure(self, query: Tensor, key: Tensor, scale: float) -> None:
         """Keep s' of the conditional foregrounds from the structure layer's queries and keys."""

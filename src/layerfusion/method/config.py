@@ -27,8 +27,8 @@ class LayerFusionConfig:
         update_foreground: Writes the blended attention back into the foreground's (Eq. 2). Acts only with `blend`.
         share_attention: Self-attention of the blended and the background stream over both their tokens.
         share_noise: One draw of noise for all streams of a triplet; off, one draw for each.
-        steps: The part of the run in which blending acts, as fractions of the steps: start ≤ i/n < end.
-        layers: Glob patterns of the transformer blocks in which blending acts ("up_blocks.*"); "*" takes all.
+        blend_range: The part of the run in which blending acts, as fractions of the steps: start ≤ i/n < end.
+        blocks: Glob patterns of the transformer blocks in which blending acts ("up_blocks.*"); "*" takes all.
     """
 
     mask: Mask = "combined"
@@ -40,13 +40,13 @@ class LayerFusionConfig:
     update_foreground: bool = True
     share_attention: bool = True
     share_noise: bool = True
-    steps: tuple[float, float] = (0.0, 1.0)
-    layers: tuple[str, ...] = ("*",)
+    blend_range: tuple[float, float] = (0.0, 1.0)
+    blocks: tuple[str, ...] = ("*",)
 
     def __post_init__(self) -> None:
         # JSON has no tuples: a configuration read from a file arrives with lists.
-        object.__setattr__(self, "steps", tuple(self.steps))
-        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "blend_range", tuple(self.blend_range))
+        object.__setattr__(self, "blocks", tuple(self.blocks))
         if self.mask not in get_args(Mask):
             raise LayerFusionError(f"mask is {self.mask!r}; choose one of {', '.join(get_args(Mask))}.")
         if self.structure_from not in get_args(StructureSource):
@@ -56,14 +56,14 @@ class LayerFusionConfig:
             raise LayerFusionError(f"boundary is {self.boundary}; give a number above 0 (the paper uses 10).")
         if self.structure_sign not in (None, 1, -1):
             raise LayerFusionError(f"structure_sign is {self.structure_sign}; give 1 (the paper's) or -1.")
-        if len(self.steps) != 2 or not 0 <= self.steps[0] <= self.steps[1] <= 1:
-            raise LayerFusionError(f"steps is {self.steps}; give two fractions, 0 <= start <= end <= 1.")
-        if not self.layers:
-            raise LayerFusionError('layers is empty; give glob patterns, or turn blending off with "blend".')
+        if len(self.blend_range) != 2 or not 0 <= self.blend_range[0] <= self.blend_range[1] <= 1:
+            raise LayerFusionError(f"blend_range is {self.blend_range}; give two fractions, 0 <= start <= end <= 1.")
+        if not self.blocks:
+            raise LayerFusionError('blocks is empty; give glob patterns, or turn blending off with "blend".')
 
     def blends_at(self, step: int, num_steps: int) -> bool:
         """Whether Eq. 1 acts at this step (counted from 0) of `num_steps`."""
-        return self.blend and self.steps[0] <= step / num_steps < self.steps[1]
+        return self.blend and self.blend_range[0] <= step / num_steps < self.blend_range[1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them; `from_dict` gives the same configuration back."""

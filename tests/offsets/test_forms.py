@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from layerfusion.foreground import ForegroundOffsets, load_foreground, offsets_from_state_dict, published_form
-from layerfusion.foreground.forms import ldm_names
-from layerfusion.foreground.load import factored
+from layerfusion.offsets import ForegroundOffsets, load_foreground, offsets_from_state_dict, published_form
+from layerfusion.offsets.forms import ldm_names
+from layerfusion.offsets.load import factored
 from tests.tiny import tiny_components, tiny_foreground
 
 OLDER = {

@@ -20,7 +20,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from layerfusion.foreground.offsets import ForegroundOffsets
+from layerfusion.offsets.model import ForegroundOffsets
 
 Form = Literal["dense", "diffusers", "forge"]
 Role = Literal["down", "up", "alpha", "dense"]

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.foreground import ForegroundOffsets, load_foreground, offsets_from_state_dict, published_form
+from layerfusion.offsets import ForegroundOffsets, load_foreground, offsets_from_state_dict, published_form
 from layerfusion.weights import WeightsError
 from tests.tiny import tiny_transparent_decoder, tiny_transparent_encoder
 

@@ -3,9 +3,9 @@
 # diffusers looks a component's base class up in the module that a saved pipeline names for it: this one.
 from diffusers.models.modeling_utils import ModelMixin
 
-from layerfusion.foreground.forms import published_form
-from layerfusion.foreground.load import load_foreground, offsets_from_state_dict
-from layerfusion.foreground.offsets import ForegroundOffsets, attention_projections
+from layerfusion.offsets.forms import published_form
+from layerfusion.offsets.load import load_foreground, offsets_from_state_dict
+from layerfusion.offsets.model import ForegroundOffsets, attention_projections
 
 __all__ = [
     "ForegroundOffsets",

@@ -16,7 +16,7 @@ from layerfusion.layers.stack import Layer, LayerStack
 
 def write(stack: LayerStack, path: Path) -> None:
     """Write the page; it shows the stack as it is and is edited in the reader's browser only."""
-    page = resources.files("layerfusion.layers") / "page"
+    page = resources.files("layerfusion.layers.formats") / "page"
     layers = [_entry(layer) for layer in stack]
     data = json.dumps({"width": stack.width, "height": stack.height, "layers": layers}, ensure_ascii=False)
     names = ", ".join(layer.name for layer in stack if layer.visible)

@@ -10,9 +10,9 @@ from rich.progress import track
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from layerfusion.foreground.forms import Role, ldm_names, parse_key
-from layerfusion.foreground.offsets import ForegroundOffsets, attention_projections
-from layerfusion.foreground.refusals import TAKE, refusal
+from layerfusion.offsets.forms import Role, ldm_names, parse_key
+from layerfusion.offsets.model import ForegroundOffsets, attention_projections
+from layerfusion.offsets.refusals import TAKE, refusal
 from layerfusion.weights import WeightsError, find_weights, read_weights
 
 PUBLISHED = {
@@ -82,7 +82,7 @@ def offsets_from_state_dict(
     """As `load_foreground`, from tensors already read.
 
     Args:
-        state_dict: a published form (`layerfusion.foreground.forms`), any floating type, on the CPU.
+        state_dict: a published form (`layerfusion.offsets.forms`), any floating type, on the CPU.
         unet: the UNet they are for.
         name: what an error calls the tensors.
         metadata: the file's metadata, where diffusers writes a LoRA's alpha.

@@ -14,7 +14,7 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.foreground import ForegroundOffsets, attention_projections
+from layerfusion.offsets import ForegroundOffsets, attention_projections
 from tests.tiny import tiny_components, tiny_foreground
 
 PATHS = [
@@ -162,4 +162,4 @@ def test_merging_into_another_unet_is_refused(tiny: dict[str, Any]) -> None:
 
 
 def test_saved_pipelines_find_the_class_where_it_will_stay() -> None:
-    assert _fetch_class_library_tuple(ForegroundOffsets({})) == ("layerfusion.foreground", "ForegroundOffsets")
+    assert _fetch_class_library_tuple(ForegroundOffsets({})) == ("layerfusion.offsets", "ForegroundOffsets")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write
-from layerfusion.layers import flat, folder, html, ora, pptx, psd, tiff
+from layerfusion.layers.formats import flat, folder, html, ora, pptx, psd, tiff
 from layerfusion.layers.stack import LayerStack
 
 

@@ -1,0 +1,1 @@
+"""One file a format: what a stack looks like in it, written and, where that is possible, read."""
