@@ -137,7 +137,7 @@ def load(tier: Tier = "full", file: Path = FILE) -> Vocabulary:
 
 
 def for_model(tier: Tier) -> dict[str, Any]:
-    """The `vocabulary.json` of a model trained on this tier, as `layerfusion.models.vocabulary` reads it."""
+    """The vocabulary that a model trained on this tier carries, as `layerfusion.models.vocabulary` reads it."""
     known = load(tier)
     objects: dict[str, list[dict[str, Any]]] = {}
     for spec in known.objects:
