@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from layerfusion.cli.session import Session
-    from layerfusion.evaluation.priors import Watcher
+    from layerfusion.evaluation.priors import LatentsNear
     from layerfusion.output import LayerFusionOutput, StepMaps
 
 MAX_SEED = 2**63 - 1
@@ -128,10 +128,10 @@ def make_batch(session: "Session", targets: list[Target], seed: int, advance: Ca
     """Sample triplets with the seeds from `seed` on, and write them."""
     from torch import Generator
 
-    from layerfusion.evaluation.priors import Watcher
+    from layerfusion.evaluation.priors import LatentsNear
 
     settings, pipeline = session.settings, session.pipeline
-    watcher = Watcher(FIGURE_TIMES[0], advance)
+    latents = LatentsNear(FIGURE_TIMES[0], advance)
     output = cast(
         "LayerFusionOutput",
         pipeline(
@@ -149,35 +149,35 @@ def make_batch(session: "Session", targets: list[Target], seed: int, advance: Ca
             # One generator each, on the CPU: a triplet depends neither on its batch nor on the kind of GPU.
             generator=[Generator().manual_seed(seed + index) for index in range(len(targets))],
             return_maps=targets[0].show_priors,
-            callback_on_step_end=watcher,
+            callback_on_step_end=latents,
         ),
     )
     for index, target in enumerate(targets):
         triplet = {name: getattr(output, name)[index] for name in TRIPLET}
         pictures = {f"{name}.png": picture for name, picture in triplet.items()}
         if target.show_priors:
-            pictures |= draw_priors(session, triplet, output.maps or [], index, watcher)
+            pictures |= draw_priors(session, triplet, output.maps or [], index, latents)
         record = make_record(replace(settings, seed=seed + index), session.model, session.machine, session.notes)
         target.write(pictures, output.to_stack(index) if target.kinds else None, record)
 
 
 def draw_priors(
-    session: "Session", triplet: dict[str, "Image.Image"], maps: "list[StepMaps]", index: int, watcher: "Watcher"
+    session: "Session", triplet: dict[str, "Image.Image"], maps: "list[StepMaps]", index: int, seen: "LatentsNear"
 ) -> dict[str, "Image.Image"]:
     """The figures of triplet `index` of a batch, by file name."""
     from layerfusion.evaluation.figures import priors_figure, structure_figure
-    from layerfusion.evaluation.priors import structure_priors
+    from layerfusion.evaluation.priors import observe_priors
     from layerfusion.method import resolve_structure_layer
 
     pipeline, settings = session.pipeline, session.settings
-    layers = structure_priors(
-        pipeline, settings.foreground_prompt, watcher.latents[index : index + 1], watcher.timestep, settings.config
-    )
+    priors = observe_priors(pipeline, [settings.foreground_prompt], seen.latents[index : index + 1], seen.timestep)
+    sign = settings.config.structure_sign or pipeline.config.structure_sign
+    layers = {each.layer: each.structure(sign)[0] for each in priors if each.sparsity is not None}
     chosen = resolve_structure_layer(pipeline.unet, settings.config.structure_layer or pipeline.config.structure_layer)
     last = pipeline.scheduler.config.num_train_timesteps
     return {
         PRIORS: priors_figure(triplet, maps, index, last, FIGURE_TIMES),
-        STRUCTURE: structure_figure(triplet["foreground"], layers, float(watcher.timestep) / last, chosen),
+        STRUCTURE: structure_figure(triplet["foreground"], layers, float(seen.timestep) / last, chosen),
     }
 
 
