@@ -12,10 +12,10 @@ import torch
 
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.decoding import decode_picture, decode_transparency
+from layerfusion.evaluation.measures import Line, colour_gain, fit, interior, mean_overlap
 from layerfusion.method.config import Mask
 from layerfusion.models import Vocabulary
 from layerfusion.transparency import encode_transparent
-from recipes.mini.measures import Line, colour_gain, fit, interior, mean_overlap
 from recipes.mini.probes import NOTHING, Probe
 from recipes.mini.triplets import INDEPENDENT, Case, Triplets
 from recipes.mini.world import World

@@ -38,7 +38,7 @@ class StepMaps:
         structure = step.structure
         if structure is not None:
             structure = structure.cpu().unflatten(0, (len(step.layout.foregrounds), step.layout.batch))
-        return cls(timestep, structure, step.maps or [])
+        return cls(timestep, structure, step.observer.maps if step.observer else [])
 
 
 @dataclass

@@ -11,7 +11,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.method import JointAttention, StreamLayout, UNetPass
+from layerfusion.method import JointAttention, Observer, StreamLayout, UNetPass
 from layerfusion.output import StepMaps
 from layerfusion.prompts import Conditions
 
@@ -61,7 +61,7 @@ class Sampler:
             eos=self.conditions.eos,
             blend=config.blends_at(i, len(self.timesteps)),
             take_structure=config.blend and config.structure_from == "previous_step",
-            maps=None if self.maps is None else [],
+            observer=None if self.maps is None else Observer(),
         )
         joint_pass.structure = self._structure(joint_pass, rows, t)
         prediction = self.joint.predict(joint_pass, rows, t, **self.conditions.unet_arguments())

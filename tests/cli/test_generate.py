@@ -185,10 +185,10 @@ def test_an_interruption_leaves_no_half_written_triplet(
         return original(*_, **__)
 
     if stage == "sampling":
-        from layerfusion.evaluation.priors import Watcher
+        from layerfusion.evaluation.priors import LatentsNear
 
-        original: Any = Watcher.__call__
-        monkeypatch.setattr(Watcher, "__call__", interrupted)
+        original: Any = LatentsNear.__call__
+        monkeypatch.setattr(LatentsNear, "__call__", interrupted)
     else:
         original = Image.Image.save
         monkeypatch.setattr(Image.Image, "save", interrupted)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from layerfusion import LayerFusionConfig, LayerFusionError
-from layerfusion.method import JointAttention, StreamLayout, UNetPass, resolve_structure_layer, self_attention_layers
+from layerfusion.method import (
+    JointAttention,
+    Observer,
+    StreamLayout,
+    UNetPass,
+    resolve_structure_layer,
+    self_attention_layers,
+)
 from layerfusion.method.attention import transformer_blocks
 from tests.tiny import TEXT_WIDTHS, tiny_foreground
 
@@ -167,10 +174,10 @@ def test_joint_pass_equals_the_transcription(tiny, tiny_offsets, boundary):
 
 
 @torch.no_grad()
-def predict(unet, offsets, config, layout, sample, conditions, structure=None, maps=None):
+def predict(unet, offsets, config, layout, sample, conditions, structure=None, observer=None):
     joint = JointAttention(unet, offsets, config, resolve_structure_layer(unet, None), 1)
     eos = torch.full((len(layout.foregrounds) * layout.batch,), EOS)
-    step = UNetPass(layout, SIZE, eos, blend=config.blend, structure=structure, maps=maps)
+    step = UNetPass(layout, SIZE, eos, blend=config.blend, structure=structure, observer=observer)
     with joint.installed():
         return joint.predict(step, sample, torch.tensor(300), **conditions)
 
@@ -232,15 +239,22 @@ def test_the_ablations_use_the_masks_they_name(tiny, tiny_offsets):
     sample, conditions = unet_inputs(layout.rows)
     structure = torch.rand(1, *SIZE)
     for mask in ("combined", "self", "cross"):
-        maps = []
+        observer = Observer()
         given_structure = None if mask == "cross" else structure
         predict(
-            tiny["unet"], tiny_offsets, LayerFusionConfig(mask=mask), layout, sample, conditions, given_structure, maps
+            tiny["unet"],
+            tiny_offsets,
+            LayerFusionConfig(mask=mask),
+            layout,
+            sample,
+            conditions,
+            given_structure,
+            observer,
         )
-        assert [m.layer for m in maps] == [
+        assert [m.layer for m in observer.maps] == [
             f"{path}.{name}" for path, _ in transformer_blocks(tiny["unet"]) for name in ("attn1", "attn2")
         ]
-        for m in maps:
+        for m in observer.maps:
             assert m.soft.shape[:2] == (1, 1) and m.soft.shape[2] * 2 == m.soft.shape[3]
             assert (m.structure == 1).all() == (mask == "cross")
             assert (m.content == 1).all() == (mask == "self")
@@ -270,11 +284,11 @@ def test_several_foregrounds_are_laid_from_far_to_near(tiny, tiny_offsets):
     sample, conditions = unet_inputs(layout.rows)
     near_only = torch.zeros(2, *SIZE)
     near_only[1, :, 8:] = 1
-    maps = []
+    observer = Observer()
     config = LayerFusionConfig(share_attention=False)
-    result = predict(tiny["unet"], tiny_offsets, config, layout, sample, conditions, near_only, maps)
-    assert maps[0].soft.shape[:2] == (2, 1)
-    assert (maps[0].soft[0] == 0).all() and maps[0].soft[1].max() == 1
+    result = predict(tiny["unet"], tiny_offsets, config, layout, sample, conditions, near_only, observer)
+    assert observer.maps[0].soft.shape[:2] == (2, 1)
+    assert (observer.maps[0].soft[0] == 0).all() and observer.maps[0].soft[1].max() == 1
     # A foreground whose mask is zero blends nothing in, so it may as well not be there.
     single = StreamLayout(batch=1, guidance=True, foregrounds=("near",))
     rows = slice(2, None)

@@ -5,13 +5,8 @@ from typing import TYPE_CHECKING, Any
 from layerfusion.method.config import LayerFusionConfig
 
 if TYPE_CHECKING:
-    from layerfusion.method.attention import (
-        AttentionMaps,
-        JointAttention,
-        UNetPass,
-        resolve_structure_layer,
-        self_attention_layers,
-    )
+    from layerfusion.method.attention import JointAttention, UNetPass, resolve_structure_layer, self_attention_layers
+    from layerfusion.method.observer import AttentionMaps, AttentionPriors, Observer
     from layerfusion.method.streams import BACKGROUND, BLENDED, FOREGROUND, StreamLayout
 
 __all__ = [
@@ -19,8 +14,10 @@ __all__ = [
     "BLENDED",
     "FOREGROUND",
     "AttentionMaps",
+    "AttentionPriors",
     "JointAttention",
     "LayerFusionConfig",
+    "Observer",
     "StreamLayout",
     "UNetPass",
     "resolve_structure_layer",
@@ -34,5 +31,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'layerfusion.method' has no attribute {name!r}")
     from importlib import import_module
 
-    home = "streams" if name in ("BACKGROUND", "BLENDED", "FOREGROUND", "StreamLayout") else "attention"
-    return getattr(import_module(f"layerfusion.method.{home}"), name)
+    homes = {"AttentionMaps": "observer", "AttentionPriors": "observer", "Observer": "observer"}
+    homes |= dict.fromkeys(("BACKGROUND", "BLENDED", "FOREGROUND", "StreamLayout"), "streams")
+    return getattr(import_module(f"layerfusion.method.{homes.get(name, 'attention')}"), name)
