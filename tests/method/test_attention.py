@@ -328,7 +328,7 @@ def test_processors_that_would_not_be_honoured_are_refused():
     unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1").set_processor(
         PAGIdentitySelfAttnProcessor2_0()
     )
-    sentence = r"mid_block.*attn1\.processor is a PAGIdentity\w+, whose work .*set_attn_processor\(AttnProcessor2_0\(\)\)\.$"
+    sentence = r"mid_block.*attn1\.processor is a PAGIdentity\w+, whose .*set_attn_processor\(AttnProcessor2_0\(\)\)\.$"
     with pytest.raises(LayerFusionError, match=sentence), joint.installed():
         pass
     unet.set_attn_processor(AttnProcessor2_0())
