@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0, PAGIdentitySelfAttnProcessor2_0, SlicedAttnProcessor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from layerfusion.method import (
     self_attention_layers,
 )
 from layerfusion.method.attention import transformer_blocks
-from tests.tiny import TEXT_WIDTHS, tiny_foreground
+from tests.tiny import TEXT_WIDTHS, tiny_foreground, tiny_unet
 
 SIZE = (8, 16)
 EOS = 3
@@ -330,6 +331,36 @@ def test_the_unet_is_left_as_it_was_found_also_after_an_exception(tiny, tiny_off
         raise ZeroDivisionError
     assert dict(unet.attn_processors) == processors
     assert not any(module._forward_pre_hooks for module in unet.modules())
+
+
+def test_processors_that_would_not_be_honoured_are_refused():
+    unet = tiny_unet()
+    joint = JointAttention(unet, tiny_foreground(unet), LayerFusionConfig(), resolve_structure_layer(unet, None), 1)
+    unet.set_attn_processor(SlicedAttnProcessor(1))  # plain attention, in slices
+    with joint.installed():
+        assert "StreamProcessor" in repr(next(iter(unet.attn_processors.values())))
+    unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1").set_processor(
+        PAGIdentitySelfAttnProcessor2_0()
+    )
+    sentence = r"mid_block.*attn1\.processor is a PAGIdentity\w+, whose .*set_attn_processor\(AttnProcessor2_0\(\)\)\.$"
+    with pytest.raises(LayerFusionError, match=sentence), joint.installed():
+        pass
+    unet.set_attn_processor(AttnProcessor2_0())
+    with joint.installed():
+        pass
+
+
+def test_a_compiled_unet_gives_the_same(tiny, tiny_offsets):
+    """`torch.compile(unet)` wraps the UNet, which gives its modules other paths; compiling itself takes a minute."""
+    layout = StreamLayout(batch=1, guidance=True)
+    sample, conditions = unet_inputs(layout.rows)
+    structure = torch.rand(1, *SIZE)
+    with torch.compiler.set_stance("force_eager"):
+        results = [
+            predict(unet, tiny_offsets, LayerFusionConfig(), layout, sample, conditions, structure)
+            for unet in (tiny["unet"], torch.compile(tiny["unet"]))
+        ]
+    torch.testing.assert_close(results[0], results[1])
 
 
 def test_the_prior_pass_stops_at_its_layer(tiny, tiny_offsets):

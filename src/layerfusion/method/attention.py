@@ -16,7 +16,16 @@ import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention_processor import (
+    Attention,
+    AttnProcessor,
+    AttnProcessor2_0,
+    AttnProcessorNPU,
+    FusedAttnProcessor2_0,
+    SlicedAttnProcessor,
+    XFormersAttnProcessor,
+    XLAFlashAttnProcessor2_0,
+)
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
@@ -25,6 +34,17 @@ from layerfusion.method.config import LayerFusionConfig
 from layerfusion.method.observer import AttentionPriors, Observer
 from layerfusion.method.priors import content_confidence, resize_to_tokens, structure_prior, token_grid
 from layerfusion.method.streams import BLENDED, StreamLayout
+
+# These compute plain attention, each in its own way.
+REPLACEABLE = (
+    AttnProcessor,
+    AttnProcessor2_0,
+    AttnProcessorNPU,
+    FusedAttnProcessor2_0,
+    SlicedAttnProcessor,
+    XFormersAttnProcessor,
+    XLAFlashAttnProcessor2_0,
+)
 
 
 class Offsets(Protocol):
@@ -86,8 +106,18 @@ class JointAttention:
 
     @contextmanager
     def installed(self) -> Iterator["JointAttention"]:
-        """Put the processors on the UNet, and take them off again, also after an exception."""
+        """Put the processors on the UNet, and take them off again, also after an exception.
+
+        Raises:
+            LayerFusionError: the UNet has processors that compute something else than attention.
+        """
         found = dict(self.unet.attn_processors)
+        for layer, processor in found.items():
+            if not isinstance(processor, REPLACEABLE):
+                raise LayerFusionError(
+                    f"the UNet's {layer} is a {type(processor).__name__}, whose work LayerFusion would not do; "
+                    "take it off with unet.set_attn_processor(AttnProcessor2_0())."
+                )
         hooks = []
         processors: dict[str, Callable[..., Any]] = {}
         for path, block in transformer_blocks(self.unet):
@@ -179,9 +209,10 @@ class StreamProcessor:
         name: "attn1" (self-attention) or "attn2" (cross-attention).
     """
 
-    joint: JointAttention
+    # diffusers prints a processor that takes the place of an IP-Adapter's.
+    joint: JointAttention = field(repr=False)
     path: str
-    block: BasicTransformerBlock
+    block: BasicTransformerBlock = field(repr=False)
     name: str
 
     def __call__(
@@ -254,6 +285,8 @@ class StreamProcessor:
 
 def transformer_blocks(unet: nn.Module) -> list[tuple[str, BasicTransformerBlock]]:
     """The UNet's transformer blocks with their paths, in the order in which they are computed."""
+    # torch.compile(unet) wraps the UNet, and would prefix all paths.
+    unet = getattr(unet, "_orig_mod", unet)
     found = [(path, module) for path, module in unet.named_modules() if isinstance(module, BasicTransformerBlock)]
     # A UNet registers up_blocks before mid_block, but computes down, mid, up.
     order = ("down_blocks", "mid_block", "up_blocks")
