@@ -93,7 +93,8 @@ def test_the_schema_says_every_field():
 
 
 def test_it_is_checked_without_torch():
-    code = "import sys; from layerfusion.runs import Request, Record; Request(foreground_prompt='a', background_prompt='b')"
+    code = "import sys; from layerfusion.runs import Record, Request"
+    code += "; Request(foreground_prompt='a', background_prompt='b')"
     code += "; assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
