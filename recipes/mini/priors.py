@@ -25,10 +25,10 @@ SEED = 70_000_000  # of the foregrounds that choose the layer; the report scores
 
 
 def fresh_foregrounds(world: World, count: int, seed: int) -> tuple[Tensor, list[str]]:
-    """`count` objects never seen in training: (count, 4, H, W) in [0, 1], alpha first, and their captions."""
+    """`count` objects never seen in training: RGBA (count, 4, H, W) in [0, 1], and their captions."""
     samples = [world.sample(seed + k, "foreground") for k in range(count)]
     pictures = torch.from_numpy(np.stack([s.foreground for s in samples if s.foreground is not None]))
-    return pictures.movedim(-1, 1)[:, [3, 0, 1, 2]].float() / 255, [sample.caption for sample in samples]
+    return pictures.movedim(-1, 1).float() / 255, [sample.caption for sample in samples]
 
 
 @torch.no_grad()
