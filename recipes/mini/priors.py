@@ -45,7 +45,7 @@ def score_layers(
     rgba, captions = fresh_foregrounds(world, count, seed)
     parts = [rgba[start : start + batch] for start in range(0, count, batch)]
     latents = torch.cat([encode_transparent(pipe.vae, pipe.transparent_encoder, part) for part in parts])
-    return score_layers_of(pipe, latents, rgba[:, :1], captions, times, batch)
+    return score_layers_of(pipe, latents, rgba[:, 3:], captions, times, batch)
 
 
 def main() -> None:
