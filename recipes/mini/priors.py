@@ -25,10 +25,10 @@ SEED = 70_000_000  # of the foregrounds that choose the layer; the report scores
 
 
 def fresh_foregrounds(world: World, count: int, seed: int) -> tuple[Tensor, list[str]]:
-    """`count` objects never seen in training: (count, 4, H, W) in [0, 1], alpha first, and their captions."""
+    """`count` objects never seen in training: RGBA (count, 4, H, W) in [0, 1], and their captions."""
     samples = [world.sample(seed + k, "foreground") for k in range(count)]
     pictures = torch.from_numpy(np.stack([s.foreground for s in samples if s.foreground is not None]))
-    return pictures.movedim(-1, 1)[:, [3, 0, 1, 2]].float() / 255, [sample.caption for sample in samples]
+    return pictures.movedim(-1, 1).float() / 255, [sample.caption for sample in samples]
 
 
 @torch.no_grad()
@@ -45,7 +45,7 @@ def score_layers(
     rgba, captions = fresh_foregrounds(world, count, seed)
     parts = [rgba[start : start + batch] for start in range(0, count, batch)]
     latents = torch.cat([encode_transparent(pipe.vae, pipe.transparent_encoder, part) for part in parts])
-    return score_layers_of(pipe, latents, rgba[:, :1], captions, times, batch)
+    return score_layers_of(pipe, latents, rgba[:, 3:], captions, times, batch)
 
 
 def main() -> None:

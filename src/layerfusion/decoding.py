@@ -74,8 +74,7 @@ def decode_transparency(
     def decode(dtype: torch.dtype) -> Tensor:
         return decoder.estimate(picture.to(dtype), latents.to(dtype), passes)
 
-    alpha, rgb = decode_finite(decoder, decode).split([1, 3], dim=1)
-    return torch.cat([rgb, alpha], dim=1)
+    return decode_finite(decoder, decode)
 
 
 def decode_finite(module: Any, run: Callable[[torch.dtype], Tensor], widen: bool = False) -> Tensor:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from layerfusion.files import atomic_write
-from layerfusion.transparency import TransparentEncoder, pad_rgb_batch
+from layerfusion.transparency import TransparentEncoder, alpha_and_padded_rgb
 from layerfusion.transparency.encoder import OFFSET_GAIN
 from recipes.mini.train.data import KINDS, Pictures, over_grey
 from recipes.mini.train.loop import load_averaged
@@ -89,9 +89,9 @@ def encode_foregrounds(encoder: TransparentEncoder, run: Path, device: torch.dev
     source, plain = Pictures(run / "data", "foreground"), load_latents(run, "foreground")
     parts = []
     for start in range(0, len(source), batch):
-        rgba = source.take(np.arange(start, min(start + batch, len(source))))[:, [3, 0, 1, 2]].to(device)
+        rgba = source.take(np.arange(start, min(start + batch, len(source)))).to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            offset = encoder(torch.cat([rgba[:, :1], pad_rgb_batch(rgba)], dim=1)).float() * OFFSET_GAIN
+            offset = encoder(alpha_and_padded_rgb(rgba)).float() * OFFSET_GAIN
         mean, std = (plain[name][start : start + batch].to(device).float() for name in ("mean", "std"))
         parts.append((mean + std * offset).half().cpu())
     with atomic_write(run / "latents" / "transparent.safetensors") as path:

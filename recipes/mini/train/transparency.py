@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from layerfusion.transparency import TransparentDecoder, TransparentEncoder, pad_rgb_batch
+from layerfusion.transparency import TransparentDecoder, TransparentEncoder, alpha_and_padded_rgb
 from layerfusion.transparency.encoder import OFFSET_GAIN
 from recipes.mini.train.autoencoder import load_autoencoder
 from recipes.mini.train.data import Pictures, over_grey
@@ -70,7 +70,7 @@ def train_transparency(settings: Settings, run: Path, device: torch.device, minu
         parts = {"alpha": alpha.item(), "colour": colour.item(), "harmless": harmless.item(), "offset": penalty.item()}
         loop.update(loss, settings.transparency_batch, **parts)
         if due:
-            rows = [rgba, pixels, torch.cat([target[:, 1:], target[:, :1]], 1), result[:, [1, 2, 3, 0]]]
+            rows = [rgba, pixels, target.roll(-1, 1), result.roll(-1, 1)]
             save_sheet(run / f"transparency-{step:06d}.png", rows, 8)
     encoder, _ = load_transparency(settings, run, device)
     encode_foregrounds(encoder, run, device)
@@ -92,8 +92,7 @@ def _pass(
         Target (alpha, padded RGB), the VAE's picture in [0, 1], the decoder's raw result, the offset in units of the
         latents' spread.
     """
-    ordered = rgba[:, [3, 0, 1, 2]]
-    target = torch.cat([ordered[:, :1], pad_rgb_batch(ordered)], dim=1)
+    target = alpha_and_padded_rgb(rgba)
     with torch.set_grad_enabled(joint):
         offset = std * OFFSET_GAIN * encoder(target)
         noisy = mean + offset + LATENT_NOISE * torch.rand_like(mean[:, :1, :1, :1]) * torch.randn_like(mean)
