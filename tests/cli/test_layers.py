@@ -13,7 +13,7 @@ from layerfusion.cli.errors import handle_errors
 from layerfusion.cli.layers import register
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers import read, write
-from tests.layers.stacks import example_stack
+from tests.layers.stacks import assert_same, example_stack, lit_stack
 from tests.layers.test_roundtrip import triplet_folder
 
 app = typer.Typer()
@@ -45,6 +45,20 @@ def test_edit_keeps_the_placement(triplet: Path, tmp_path: Path) -> None:
     assert layer.placement == before.flipped().scaled(0.8).rotated(10).moved(-40, 20).placement
     np.testing.assert_array_equal(layer.pixels, before.pixels)
     assert (layer.opacity, layer.blend, layer.visible) == (0.5, "screen", True)
+
+
+def test_edit_takes_the_shadow_along_unless_told_not_to(tmp_path: Path) -> None:
+    source = write(lit_stack(), tmp_path / "lit")
+    run("edit", source, "--layer", "foreground", "--flip", "--move", "5,0", "--out", tmp_path / "moved.psd")
+    want = lit_stack().edited("foreground", lambda layer: layer.flipped().moved(5, 0))
+    assert_same(read(tmp_path / "moved.psd"), want.baked())
+    run("edit", source, "--layer", "shadow", "--move", "5,0", "--alone", "--out", tmp_path / "alone")
+    assert [layer.placement.c for layer in read(tmp_path / "alone")] == [0, 5, 0, 0, 0, 0]
+    moved = read(tmp_path / "moved.psd")
+    run("edit", tmp_path / "moved.psd", "--layer", "foreground", "--reset", "--out", tmp_path / "back")
+    back = read(tmp_path / "back")
+    assert back["foreground"].placement.c == 0
+    assert back["shadow"].placement.c == moved["shadow"].placement.c - moved["foreground"].placement.c
 
 
 def test_edit_back_to_the_start(triplet: Path, tmp_path: Path) -> None:

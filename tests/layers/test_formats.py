@@ -18,7 +18,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.layers import FORMATS, Affine, Layer, LayerStack, read, write
 from layerfusion.layers.formats import flat as flat_module
 from layerfusion.layers.formats import ora as ora_module
-from tests.layers.stacks import example_stack
+from tests.layers.stacks import example_stack, lit_stack
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
@@ -48,7 +48,7 @@ def test_tiff_pages_are_the_composite_and_the_named_layers(tmp_path: Path) -> No
         pages = [(page.tag_v2[285], page.copy()) for page in ImageSequence.Iterator(file)]
         about = json.loads(file.tag_v2[270])
     assert difference(pages[0][1], stack.composite()) == 0
-    assert about == {"name": "hidden", "opacity": 1.0, "visible": False, "blend": "normal"}
+    assert about == {"name": "hidden", "opacity": 1.0, "visible": False, "blend": "normal", "group": None}
     names = [name.encode("latin-1").decode() for name, _ in pages]  # Pillow reads the UTF-8 bytes as Latin-1
     assert names == ["composite", *(layer.name for layer in stack)]
     alone = LayerStack(*stack.size, [stack[1]])
@@ -105,9 +105,22 @@ def test_pptx_says_that_it_has_no_blend_modes(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         write(example_stack(), tmp_path / "a.pptx")
-    assert [str(one.message).split(";")[0] for one in caught] == [
-        f"PowerPoint has no {mode} mode" for mode in ("multiply", "screen", "overlay")
+    assert [str(one.message) for one in caught] == [
+        f"PowerPoint has no {mode} mode; layer '{mode} ☀' is written as {how}."
+        for mode, how in (("multiply", "dark with alpha"), ("screen", "bright with alpha"), ("overlay", "normal"))
     ]
+
+
+@pytest.mark.filterwarnings("ignore:PowerPoint has no")
+def test_pptx_groups_what_belongs_together(tmp_path: Path) -> None:
+    from pptx import Presentation
+
+    stack = lit_stack()
+    below, group, blended = Presentation(str(write(stack, tmp_path / "a.pptx"))).slides[0].shapes
+    assert (below.name, group.name, blended.name) == ("background", "subject", "blended")
+    assert [shape.name for shape in group.shapes] == [layer.name for layer in stack if layer.group]
+    shadow = Image.open(io.BytesIO(group.shapes[0].image.blob))
+    assert shadow.size < stack.size and shadow.getpixel((0, 0))[3] == 0
 
 
 def test_html_is_one_file_that_cannot_be_broken_out_of(tmp_path: Path) -> None:
@@ -196,6 +209,7 @@ def test_ora_groups_pass_offset_opacity_and_visibility_to_their_layers(tmp_path:
         archive.writestr("mimetype", ora_module.MIMETYPE)
         archive.writestr("stack.xml", xml)
         archive.writestr("data/a.png", png.getvalue())
-    with pytest.warns(UserWarning, match="krita:dodge"):
+    with pytest.warns(UserWarning) as notes:
         (layer,) = read(tmp_path / "a.ora")
-    assert (layer.offset, layer.opacity, layer.visible) == ((3, 4), 0.25, False)
+    assert "'group' does not pass through" in str(notes[0].message) and "krita:dodge" in str(notes[1].message)
+    assert (layer.offset, layer.opacity, layer.visible, layer.group) == ((3, 4), 0.25, False, "group")

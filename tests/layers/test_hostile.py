@@ -151,7 +151,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "folder blend": (lambda p: folder(p / "s", blend="dissolve"), "Blend mode 'dissolve'"),
     "folder canvas": (lambda p: folder(p / "s", width=100_000), "100000×64 pixels"),
     "folder width": (lambda p: folder(p / "s", width="wide"), "needs a width, a height"),
-    "folder version": (lambda p: folder(p / "s", version=2), "manifest of version 1"),
+    "folder version": (lambda p: folder(p / "s", version=3), "manifest of version 1 or 2"),
     "no such file": (lambda p: p / "gone.psd", "does not exist"),
     "unknown kind": (lambda p: with_bytes(p / "a.xcf", b"gimp"), "ends in no kind of file known here"),
 }

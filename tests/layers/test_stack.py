@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.layers import Affine, Layer, LayerStack, limits
-from layerfusion.layers.stack import clean_name
-from tests.layers.stacks import example_stack, soft_disc
+from layerfusion.layers import SUBJECT_ALPHA, Affine, Layer, LayerStack, limits
+from layerfusion.layers.layer import clean_name
+from tests.layers.stacks import example_stack, pictures, soft_disc
 
 GREY = np.full((4, 6, 3), 128, np.uint8)
 
@@ -62,6 +64,66 @@ def test_scaling_keeps_the_middle_of_what_is_seen() -> None:
     shown = np.asarray(LayerStack(100, 100, [Layer("bar", pixels).scaled(0.5)]).composite())[..., 3]
     rows, columns = np.nonzero(shown > 127)
     assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((75, 15), abs=0.5)
+
+
+@st.composite
+def subjects(draw: st.DrawFn) -> Layer:
+    """A soft ellipse anywhere on a canvas of 96 × 64, under a veil fainter than SUBJECT_ALPHA, as decoders leave."""
+    y, x = np.mgrid[:64, :96] + 0.5
+    left, top = draw(st.integers(24, 72)), draw(st.integers(20, 44))
+    distance = np.hypot((x - left) / draw(st.integers(6, 20)), (y - top) / draw(st.integers(6, 16)))
+    pixels = np.full((64, 96, 4), 200, np.uint8)
+    veil = np.random.default_rng(draw(st.integers(0, 99))).integers(
+        0, SUBJECT_ALPHA - 2, (64, 96)
+    )  # bicubic overshoots
+    pixels[..., 3] = np.maximum(np.rint(255 * np.clip(4 - 4 * distance, 0, 1)), veil)
+    return Layer("subject", pixels)
+
+
+def seen_middle(layer: Layer) -> tuple[float, float]:
+    """The middle of what stands out of the veil on a canvas around the layer's."""
+    alpha = np.asarray(LayerStack(296, 264, [layer.moved(100, 100)]).composite())[..., 3]
+    rows, columns = np.nonzero(alpha >= SUBJECT_ALPHA)
+    return (columns.min() + columns.max() + 1) / 2 - 100, (rows.min() + rows.max() + 1) / 2 - 100
+
+
+@settings(max_examples=40)
+@given(subjects(), st.sampled_from([0.4, 0.75, 1.3]), st.floats(-180, 180), st.booleans())
+def test_flip_scale_and_turn_keep_the_middle_of_the_subject(
+    layer: Layer, scale: float, degrees: float, vertical: bool
+) -> None:
+    """An ellipse's box keeps its middle whichever way it is turned, so the picture itself can be asked."""
+    middle = seen_middle(layer)
+    assert layer.centre == pytest.approx(middle, abs=0.01)
+    for edited in (layer.flipped(vertical), layer.scaled(scale), layer.rotated(degrees)):
+        assert seen_middle(edited) == pytest.approx(middle, abs=1)
+    assert seen_middle(layer.rotated(degrees).scaled(scale).flipped(vertical)) == pytest.approx(middle, abs=1)
+
+
+@settings(max_examples=40)
+@given(subjects())
+def test_the_box_is_tight(layer: Layer) -> None:
+    left, top, right, bottom = layer.box
+    inside = layer.pixels[top:bottom, left:right, 3] >= SUBJECT_ALPHA
+    assert inside.sum() == (layer.pixels[..., 3] >= SUBJECT_ALPHA).sum()
+    assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
+    assert layer.moved(5, -3).bounds() == (left + 5, top - 3, right + 5, bottom - 3)
+
+
+def test_a_layer_that_is_all_veil_is_its_own_subject() -> None:
+    pixels = np.zeros((10, 20, 4), np.uint8)
+    assert Layer("clear", pixels).box == (0, 0, 20, 10)
+    pixels[2:4, 5:9, 3] = SUBJECT_ALPHA - 1
+    assert Layer("smoke", pixels).box == (5, 2, 9, 4)
+
+
+@given(pictures(), st.integers(0, 3))
+def test_trimming_changes_no_picture(pixels: np.ndarray, margin: int) -> None:
+    layer = Layer("one", pixels, Affine.translation(3, -2))
+    trimmed = layer.trimmed(margin)
+    one, other = (LayerStack(40, 40, [each]).composite() for each in (layer, trimmed))
+    np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    assert trimmed.trimmed(margin).size == trimmed.size
 
 
 def test_layers_are_found_by_name_and_number() -> None:

@@ -60,31 +60,34 @@ def edit(
     rename: Annotated[str | None, typer.Option(help="A new name.")] = None,
     picture: Annotated[Path | None, typer.Option(help="New pixels, scaled to cover the old ones' place.")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="First put it back to its own size at the top left.")] = False,
+    alone: Annotated[bool, typer.Option("--alone", help="Leave the rest of its group, such as its shadow.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Change one layer: reset, new pixels, flip, scale, rotate, move, in this order."""
+    """Change one layer: reset, new pixels, flip, scale, rotate, move, in this order. Its group moves along."""
     _check_target(out, overwrite)
     stack = read(source)
     named = any(one.name == layer for one in stack)
     key = int(layer) if layer.isdecimal() and not named else layer
-    changed = stack[key]
+    factors = None if scale is None else _numbers(scale, "--scale", (1, 2))
+    step = None if move is None else _numbers(move, "--move", (2,))
+
+    def place(layer: Layer) -> Layer:
+        if flip:
+            layer = layer.flipped()
+        if flip_vertical:
+            layer = layer.flipped(vertical=True)
+        if factors is not None:
+            layer = layer.scaled(factors[0], factors[-1])
+        layer = layer.rotated(rotate)
+        return layer if step is None else layer.moved(*step)
+
     if reset:
-        changed = replace(changed, placement=Affine())
+        stack = stack.edited(key, lambda layer: replace(layer, placement=Affine()), alone)
     if picture is not None:
-        changed = _with_picture(changed, picture)
-    if flip:
-        changed = changed.flipped()
-    if flip_vertical:
-        changed = changed.flipped(vertical=True)
-    if scale is not None:
-        factors = _numbers(scale, "--scale", (1, 2))
-        changed = changed.scaled(factors[0], factors[-1])
-    changed = changed.rotated(rotate)
-    if move is not None:
-        right, down = _numbers(move, "--move", (2,))
-        changed = changed.moved(right, down)
+        stack[key] = _with_picture(stack[key], picture)  # fitted into its own place, so nothing else moves
+    stack = stack.edited(key, place, alone)
     given: dict[str, Any] = {"opacity": opacity, "blend": blend, "visible": visible, "name": rename}
-    stack[key] = replace(changed, **{field: value for field, value in given.items() if value is not None})
+    stack[key] = replace(stack[key], **{field: value for field, value in given.items() if value is not None})
     _done(write(stack, out, overwrite))
 
 
@@ -113,14 +116,16 @@ def show(
     picture: Annotated[Path | None, typer.Option(help="Also draw every layer on a checkerboard, to this PNG.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Print the layers as a table, highest first."""
+    """Print the layers as a table, highest first; size and place are those of what is seen in each."""
     stack = read(source)
-    table = Table(title=escape(f"{source}: {stack.width}×{stack.height}"), box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("#", "layer", "pixels", "at", "placed", "opacity", "blend", "shown"):
-        numeric = title in ("#", "pixels", "at", "opacity")
+    table = Table(title=escape(f"{source}: {stack.width}×{stack.height}"), box=SIMPLE_HEAD, padding=(0, 2, 0, 0))
+    rows = [_cells(number, layer) for number, layer in reversed(list(enumerate(stack)))]
+    # Columns in which nothing stands are left out.
+    for title in [title for title in rows[0] if any(row[title] for row in rows)] if rows else []:
+        numeric = title in ("#", "size", "at", "opacity")
         table.add_column(title, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
-    for number, layer in reversed(list(enumerate(stack))):
-        table.add_row(str(number), *(escape(cell) for cell in _cells(layer)))
+    for row in rows:
+        table.add_row(*(escape(row[str(column.header)]) for column in table.columns))
     Console().print(table)
     if picture is not None:
         with atomic_write(picture, overwrite) as temporary:
@@ -128,17 +133,19 @@ def show(
         _done(picture)
 
 
-def _cells(layer: Layer) -> list[str]:
-    left, top, _, _ = layer.bounds()
-    return [
-        layer.name,
-        f"{layer.size[0]}×{layer.size[1]}",
-        f"{left},{top}",
-        _placed(layer.placement),
-        f"{layer.opacity:.0%}",
-        layer.blend,
-        "yes" if layer.visible else "hidden",
-    ]
+def _cells(number: int, layer: Layer) -> dict[str, str]:
+    left, top, right, bottom = layer.bounds()
+    return {
+        "#": str(number),
+        "layer": layer.name,
+        "group": layer.group or "",
+        "size": f"{right - left}×{bottom - top}",
+        "at": f"{left},{top}",
+        "placed": _placed(layer.placement),
+        "opacity": f"{layer.opacity:.0%}",
+        "blend": layer.blend,
+        "shown": "yes" if layer.visible else "hidden",
+    }
 
 
 def _placed(placement: Affine) -> str:

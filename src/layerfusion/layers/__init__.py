@@ -1,7 +1,21 @@
 """Layers that leave the program: a stack of placed pictures, compositing, and the files artists use."""
 
+from layerfusion.layers import files
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.files import FORMATS, check_writable, read, write
-from layerfusion.layers.stack import Layer, LayerStack, stack_from_triplet
+from layerfusion.layers.layer import SUBJECT_ALPHA, Layer
+from layerfusion.layers.stack import LayerStack, stack_from_triplet
 
-__all__ = ["FORMATS", "Affine", "Layer", "LayerStack", "check_writable", "read", "stack_from_triplet", "write"]
+LayerStack.keep_in(files)
+
+__all__ = [
+    "FORMATS",
+    "SUBJECT_ALPHA",
+    "Affine",
+    "Layer",
+    "LayerStack",
+    "check_writable",
+    "read",
+    "stack_from_triplet",
+    "write",
+]

@@ -1,175 +1,82 @@
-"""Layers and the stack they lie in. Knows nothing of diffusion: pixels, places and blend modes only."""
+"""The stack that layers lie in. Knows nothing of diffusion: pixels, places and blend modes only."""
 
 import os
-import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.layers.affine import Affine
-from layerfusion.layers.composite import BLENDS, Blend, Placed, composite
+from layerfusion.layers.composite import Placed, composite
+from layerfusion.layers.effects import cleared
+from layerfusion.layers.layer import MAX_NAME, Layer, clean_name
 from layerfusion.layers.limits import check_memory, check_size
-from layerfusion.layers.resample import bake, grid_bounds
+from layerfusion.layers.pictures import pixels_of
 
-MAX_NAME = 255  # characters of a layer's name in Photoshop
 MAX_LAYERS = 1000
+MAX_NESTING = 50  # of groups in files
+SUBJECT = "subject"  # the group of a triplet's foreground and what goes with it
 
 
-def pixels_of(picture: "Image.Image | np.ndarray") -> np.ndarray:
-    """A PIL picture of any mode, or uint8 (h, w, 3 or 4), as uint8 (h, w, 4) with straight alpha."""
-    if isinstance(picture, Image.Image):
-        return np.array(picture.convert("RGBA"))
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4) or 0 in picture.shape:
-        raise LayerFusionError(
-            f"A layer's pixels are uint8 (height, width, 4), not {picture.dtype} {picture.shape}; convert them first."
-        )
-    if picture.shape[2] == 3:
-        opaque = np.full((*picture.shape[:2], 1), 255, np.uint8)
-        return np.concatenate([picture, opaque], axis=-1)
-    return np.ascontiguousarray(picture)
+class Storage(Protocol):
+    """What reads and writes stacks; `layers.files` is it, and says so to `LayerStack.keep_in`."""
 
-
-def clean_name(name: str) -> str:
-    """A name that every format can hold: control characters and halves of characters dropped, at most MAX_NAME long."""
-    kept = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cs") and c not in "\ufffe\uffff")
-    # Photoshop counts UTF-16 units, two for a character beyond the first 65,536.
-    encoded = kept.encode("utf-16-le")[: 2 * MAX_NAME]
-    return encoded.decode("utf-16-le", errors="ignore").strip() or "layer"
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One picture, where it lies, and how it mixes with what is below. Methods return a changed copy.
-
-    Args:
-        name: shown in the layer panel of every program; any script, at most 255 UTF-16 units, no control characters.
-        pixels: uint8 (height, width, 4) straight alpha, or a PIL picture, or uint8 (height, width, 3).
-        placement: from the layer's pixels to the canvas; kept as given, never baked into the pixels.
-        opacity: in [0, 1].
-        visible: hidden layers are kept in files and left out of the composite.
-        blend: "normal", "multiply", "screen" or "overlay".
-
-    Raises:
-        LayerFusionError: one of these does not hold.
-    """
-
-    name: str
-    pixels: np.ndarray = field(repr=False)
-    placement: Affine = Affine()  # noqa: RUF009 (immutable)
-    opacity: float = 1.0
-    visible: bool = True
-    blend: Blend = "normal"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "pixels", pixels_of(self.pixels))
-        if clean_name(self.name) != self.name:
-            raise LayerFusionError(
-                f"{self.name[:40]!a} cannot be a layer's name; use 1 to {MAX_NAME} printable characters."
-            )
-        if not 0 <= self.opacity <= 1:
-            raise LayerFusionError(f"Opacity {self.opacity} is outside 0 to 1; give a number in that range.")
-        if self.blend not in BLENDS:
-            raise LayerFusionError(f"Blend mode {self.blend!r} is not known; use one of {', '.join(BLENDS)}.")
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of its own pixels."""
-        return self.pixels.shape[1], self.pixels.shape[0]
-
-    @property
-    def image(self) -> Image.Image:
-        """Its own pixels as a PIL picture, RGBA, without placement, opacity or blend mode."""
-        return Image.fromarray(self.pixels)
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """Canvas position of the middle of its visible pixels: what scaling, turning and flipping keep in place."""
-        columns, rows = (np.flatnonzero(self.pixels[..., 3].any(axis)) for axis in (0, 1))
-        if len(columns) == 0:
-            return self.placement(self.size[0] / 2, self.size[1] / 2)
-        return self.placement((columns[0] + columns[-1] + 1) / 2, (rows[0] + rows[-1] + 1) / 2)
-
-    def placed(self, change: Affine) -> "Layer":
-        """The layer with a further map, in canvas coordinates, after its placement."""
-        return replace(self, placement=self.placement.then(change))
-
-    def moved(self, x: float, y: float) -> "Layer":
-        """Moved by (x, y) canvas pixels, right and down."""
-        return self.placed(Affine.translation(x, y))
-
-    def scaled(self, x: float, y: float | None = None, about: tuple[float, float] | None = None) -> "Layer":
-        """Scaled by x across and y down (the same if left out), about a canvas point or its own centre."""
-        return self.placed(Affine.scaling(x, x if y is None else y).about(*(about or self.centre)))
-
-    def rotated(self, degrees: float, about: tuple[float, float] | None = None) -> "Layer":
-        """Turned clockwise about a canvas point or its own centre."""
-        return self.placed(Affine.rotation(degrees).about(*(about or self.centre)))
-
-    def flipped(self, vertical: bool = False) -> "Layer":
-        """Mirrored left to right, or upside down, about its own centre."""
-        mirror = Affine.scaling(1, -1) if vertical else Affine.scaling(-1, 1)
-        return self.placed(mirror.about(*self.centre))
-
-    def bounds(self) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) of the canvas pixels it touches."""
-        return grid_bounds(self.placement, self.size)
-
-    def baked(self, linear: bool = False, within: tuple[int, int] | None = None) -> "Layer":
-        """The layer with its placement worked into the pixels; only a whole-pixel offset is left.
-
-        Args:
-            linear: resample in linear light.
-            within: (width, height) of a canvas that it touches and outside which it is not needed.
-        """
-        pixels, left, top = bake(self.pixels, self.placement, linear, within)
-        return replace(self, pixels=pixels, placement=Affine.translation(left, top))
-
-    @property
-    def offset(self) -> tuple[int, int]:
-        """(left, top) of a baked layer's first pixel."""
-        return int(self.placement.c), int(self.placement.f)
+    def read(self, path: str | os.PathLike[str]) -> "LayerStack": ...
+    def write(self, stack: "LayerStack", path: str | os.PathLike[str]) -> Path: ...
 
 
 class LayerStack:
     """A canvas and its layers, bottom first.
 
-    Layers are found by name or by number (0 is the lowest, -1 the highest) and replaced by assignment:
+    Layers are found by name or by number (0 is the lowest, -1 the highest). `edited` changes one and takes along what
+    belongs to it; assignment replaces one alone:
 
         stack = LayerStack.open("poster.psd")
-        stack["foreground"] = stack["foreground"].scaled(0.8).moved(40, -20)
+        stack = stack.edited("foreground", lambda layer: layer.scaled(0.8).moved(40, -20))
+        stack["shadow"] = stack["shadow"].moved(5, 0)
         stack.save("poster.ora")
 
     Args:
         width, height: canvas size in pixels, each at least 1.
         layers: bottom first.
+        provenance: where the pictures come from, such as the content of `triplet.json`: JSON's kinds of values only.
+            Kept in every file that can hold it.
 
     Raises:
-        LayerFusionError: the canvas is empty or too large.
+        LayerFusionError: the canvas is empty or too large, or there are more than MAX_LAYERS layers.
     """
 
-    def __init__(self, width: int, height: int, layers: "list[Layer] | None" = None) -> None:
+    _storage: Storage
+
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        layers: "list[Layer] | None" = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
         check_size(width, height, "The canvas")
         self.width, self.height = width, height
         self.layers = list(layers or [])
+        self.provenance = provenance
         if len(self.layers) > MAX_LAYERS:
             raise LayerFusionError(f"{len(self.layers)} layers are too many; the limit is {MAX_LAYERS}.")
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> "LayerStack":
-        """Read a folder of PNGs, a triplet's folder, a .psd or an .ora."""
-        from layerfusion.layers.files import read
+    def keep_in(cls, storage: Storage) -> None:
+        """Tell `open` and `save` who reads and writes: this module knows no file, so that files can know it."""
+        cls._storage = storage
 
-        return read(path)
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "LayerStack":
+        """Read a folder of PNGs, a triplet's folder, a .psd or an .ora; errors as for `layers.read`."""
+        return cls._storage.read(path)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write to the kind of file that the path's ending names; a path without an ending is a folder of PNGs."""
-        from layerfusion.layers.files import write
-
-        return write(self, path)
+        return self._storage.write(self, path)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -209,16 +116,32 @@ class LayerStack:
     def __setitem__(self, key: str | int, layer: Layer) -> None:
         self.layers[self.index(key)] = layer
 
-    def edited(self, key: str | int, change: Callable[[Layer], Layer]) -> "LayerStack":
-        """A new stack in which one layer is replaced by what `change` makes of it."""
-        copy = LayerStack(self.width, self.height, self.layers)
-        copy[key] = change(self[key])
+    def copy(self, layers: list[Layer]) -> "LayerStack":
+        """The same canvas and provenance with these layers."""
+        return LayerStack(self.width, self.height, layers, self.provenance)
+
+    def edited(self, key: str | int, change: Callable[[Layer], Layer], alone: bool = False) -> "LayerStack":
+        """A new stack in which `change` has been made to one layer, and the layers of its group have moved with it.
+
+        Whatever the change does to the layer's placement is done to theirs: a shadow is moved, scaled, turned and
+        flipped about the middle of its subject. Pixels, opacity, visibility and blend mode are each layer's own.
+
+        Args:
+            alone: leave the rest of the group where it is.
+        """
+        number = self.index(key)
+        before, after = self.layers[number], change(self.layers[number])
+        copy = self.copy(self.layers)
+        if before.group is not None and not alone:
+            step = before.placement.inverse().then(after.placement)
+            copy.layers = [other.placed(step) if other.group == before.group else other for other in self.layers]
+        copy.layers[number] = after
         return copy
 
     def baked(self, linear: bool = False) -> "LayerStack":
-        """The same picture with every placement worked into the pixels, as PSD and ORA need it."""
+        """The same picture as PSD and ORA need it: placements worked into the pixels, layers trimmed to what shows."""
         self.check_memory()
-        return LayerStack(self.width, self.height, [layer.baked(linear) for layer in self.layers])
+        return self.copy([layer.baked(linear).trimmed() for layer in self.layers])
 
     def composite(self, linear: bool = False) -> Image.Image:
         """The visible layers as one RGBA picture of the canvas's size.
@@ -233,25 +156,67 @@ class LayerStack:
         return Image.fromarray(composite(self.size, placed, linear))
 
     def _shows(self, layer: Layer) -> bool:
-        left, top, right, bottom = layer.bounds()
+        left, top, right, bottom = layer.extent()
         touches = left < self.width and top < self.height and right > 0 and bottom > 0
         return touches and layer.visible and layer.opacity > 0
 
     def check_memory(self) -> None:
         """Refuse, before working, a stack whose baked layers would not fit in memory."""
-        edges = [layer.bounds() for layer in self.layers]
+        edges = [layer.extent() for layer in self.layers]
         sizes = [(right - left, bottom - top) for left, top, right, bottom in edges]
         check_memory([self.size, *sizes], str(self))
 
 
-def stack_from_triplet(
-    foreground: Image.Image, background: Image.Image, blended: Image.Image | None = None
-) -> LayerStack:
-    """A generated triplet as layers: foreground over background, and the blended picture hidden on top for reference.
+class GroupNames:
+    """A name of its own for each group that a file holds: two groups that share a name do not belong together."""
 
-    The canvas has the background's size; the others lie in its top left corner.
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """The name, cleaned, or the name with the first free number."""
+        plain = clean_name(name)
+        numbered = (clean_name(f"{plain[: MAX_NAME - 8]} {number}") for number in count(2))
+        free = next(one for one in chain([plain], numbered) if one not in self._taken)
+        self._taken.add(free)
+        return free
+
+
+def stack_from_triplet(
+    foreground: Image.Image,
+    background: Image.Image,
+    blended: Image.Image | None = None,
+    *,
+    relit: Image.Image | None = None,
+    shadow: Image.Image | None = None,
+    light: Image.Image | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> LayerStack:
+    """A generated triplet as layers.
+
+    From the bottom: background, shadow (multiply), light (screen), foreground, and, hidden, the foreground before it
+    was relit and the blended picture. What is not given is left out. Shadow, light and both foregrounds are one group:
+    they move together.
+
+    Args:
+        foreground: RGBA, straight alpha.
+        background: RGB; the canvas has its size, and the others lie in its top left corner.
+        blended: RGB.
+        relit: RGBA; the foreground in the light of the scene, shown in its place.
+        shadow: RGB or RGBA; the background is multiplied by it, white changes nothing.
+        light: RGB or RGBA; screened over the background, black changes nothing.
+        provenance: as for LayerStack.
     """
-    layers = [Layer("background", pixels_of(background)), Layer("foreground", pixels_of(foreground))]
+    alone = relit is None and shadow is None and light is None
+    group = None if alone else SUBJECT
+    layers = [Layer("background", pixels_of(background))]
+    if shadow is not None:
+        layers.append(cleared(Layer("shadow", pixels_of(shadow), blend="multiply", group=group)))
+    if light is not None:
+        layers.append(cleared(Layer("light", pixels_of(light), blend="screen", group=group)))
+    layers.append(Layer("foreground", pixels_of(foreground if relit is None else relit), group=group))
+    if relit is not None:
+        layers.append(Layer("foreground (unlit)", pixels_of(foreground), visible=False, group=group))
     if blended is not None:
         layers.append(Layer("blended", pixels_of(blended), visible=False))
-    return LayerStack(*background.size, layers)
+    return LayerStack(*background.size, layers, provenance)

@@ -1,7 +1,7 @@
 """A folder of PNGs with a manifest: the only kind that keeps placements as they were given.
 
 `stack.json` holds the canvas size and, bottom first, each layer's file, name, placement (the six numbers of Affine),
-opacity, visibility and blend mode. `composite.png` is there for the eye and is not read back.
+opacity, visibility, blend mode and group. `composite.png` is there for the eye and is not read back.
 """
 
 import json
@@ -16,11 +16,13 @@ from PIL import Image
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers.affine import Affine
+from layerfusion.layers.layer import Layer
 from layerfusion.layers.limits import check_memory, decode, size_of
-from layerfusion.layers.stack import MAX_LAYERS, Layer, LayerStack, stack_from_triplet
+from layerfusion.layers.stack import MAX_LAYERS, LayerStack, stack_from_triplet
 
 MANIFEST = "stack.json"
 KIND = "layerfusion-stack"
+VERSION = 2  # the first had no groups; it is still read
 MAX_MANIFEST_BYTES = 1 << 22
 
 
@@ -63,10 +65,11 @@ def _fill(stack: LayerStack, folder: Path) -> None:
                 "opacity": layer.opacity,
                 "visible": layer.visible,
                 "blend": layer.blend,
+                "group": layer.group,
             }
         )
     stack.composite().save(folder / "composite.png")
-    manifest = {"format": KIND, "version": 1, "width": stack.width, "height": stack.height, "layers": entries}
+    manifest = {"format": KIND, "version": VERSION, "width": stack.width, "height": stack.height, "layers": entries}
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
@@ -103,8 +106,10 @@ def _read_stack(path: Path) -> LayerStack:
     check_memory([stack.size, *(size_of(file, str(file), ("PNG",)) for file in files)], str(path))
     for entry, file in zip(manifest["layers"], files, strict=True):
         pixels = decode(file, str(file), ("PNG",))
-        placement, opacity = Affine(*entry["placement"]), entry["opacity"]
-        stack.layers.append(Layer(entry["name"], pixels, placement, opacity, entry["visible"], entry["blend"]))
+        placement, group = Affine(*entry["placement"]), entry.get("group")
+        stack.layers.append(
+            Layer(entry["name"], pixels, placement, entry["opacity"], entry["visible"], entry["blend"], group)
+        )
     return stack
 
 
@@ -117,8 +122,8 @@ def _manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
         raise LayerFusionError(f"{file} is not readable JSON; get or make it again.") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != KIND or manifest.get("version") != 1:
-        raise LayerFusionError(f"{file} is not a {KIND} manifest of version 1; get or make it again.")
+    if not isinstance(manifest, dict) or manifest.get("format") != KIND or manifest.get("version") not in (1, VERSION):
+        raise LayerFusionError(f"{file} is not a {KIND} manifest of version 1 or {VERSION}; get or make it again.")
     layers = manifest.get("layers")
     sides = [manifest.get("width"), manifest.get("height")]
     if any(type(side) is not int for side in sides) or not isinstance(layers, list) or len(layers) > MAX_LAYERS:
@@ -145,13 +150,22 @@ def _is_entry(entry: Any) -> bool:
         and all(type(number) in (int, float) for number in [*placement, opacity])
         and isinstance(entry.get("visible"), bool)
         and isinstance(entry.get("blend"), str)
+        and isinstance(entry.get("group"), str | None)
     )
 
 
 def _read_triplet(path: Path) -> LayerStack:
-    pictures = {}
-    for name in ("foreground", "background", "blended"):
+    def picture(name: str) -> Image.Image | None:
         file = path / f"{name}.png"
-        if file.exists():
-            pictures[name] = Image.fromarray(decode(file, str(file), ("PNG",)))
-    return stack_from_triplet(**pictures)
+        return Image.fromarray(decode(file, str(file), ("PNG",))) if file.exists() else None
+
+    foreground, background = picture("foreground"), picture("background")
+    assert foreground is not None and background is not None  # read has looked
+    return stack_from_triplet(
+        foreground,
+        background,
+        picture("blended"),
+        relit=picture("relit"),
+        shadow=picture("shadow"),
+        light=picture("light"),
+    )

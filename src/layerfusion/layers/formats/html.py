@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from layerfusion.layers.stack import Layer, LayerStack
+from layerfusion.layers.layer import Layer
+from layerfusion.layers.stack import LayerStack
 
 
 def write(stack: LayerStack, path: Path) -> None:

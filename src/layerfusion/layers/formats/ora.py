@@ -1,14 +1,18 @@
 """OpenRaster (.ora), for Krita, GIMP and MyPaint: a zip with `mimetype` first, `stack.xml`, and one PNG a layer.
 
 Written to the published baseline specification, 0.0.6. A baseline layer has no placement but a whole-pixel offset, so
-placements are baked when a stack is written.
+placements are baked when a stack is written, and layers are trimmed. A group is a nested stack that is not isolated:
+its layers blend with everything below, as they do here.
 """
 
 import io
+import itertools
 import math
 import warnings
 import xml.etree.ElementTree as ET
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from xml.parsers import expat
 
@@ -17,8 +21,9 @@ from PIL import Image
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.composite import Blend
+from layerfusion.layers.layer import Layer, clean_name
 from layerfusion.layers.limits import DAMAGE, check_memory, decode, size_of
-from layerfusion.layers.stack import MAX_LAYERS, Layer, LayerStack, clean_name
+from layerfusion.layers.stack import MAX_LAYERS, MAX_NESTING, GroupNames, LayerStack
 
 MIMETYPE = b"image/openraster"
 MODES: dict[Blend, str] = {
@@ -30,7 +35,6 @@ MODES: dict[Blend, str] = {
 THUMBNAIL_SIDE = 256
 MAX_XML_BYTES = 1 << 22
 MAX_MEMBER_BYTES = 1 << 30
-MAX_NESTING = 50
 
 
 def write(stack: LayerStack, path: Path) -> None:
@@ -41,25 +45,33 @@ def write(stack: LayerStack, path: Path) -> None:
     below = ET.SubElement(root, "stack")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo("mimetype"), MIMETYPE)
-        for number, layer in reversed(list(enumerate(baked))):
-            file = f"data/layer{number:02d}.png"
-            left, top = layer.offset
-            attributes = {
-                "name": layer.name,
-                "src": file,
-                "x": str(left),
-                "y": str(top),
-                "opacity": repr(float(layer.opacity)),
-                "visibility": "visible" if layer.visible else "hidden",
-                "composite-op": MODES[layer.blend],
-            }
-            ET.SubElement(below, "layer", attributes)
-            _add_png(archive, file, layer.image)
+        numbered = reversed(list(enumerate(baked)))
+        for group, members in itertools.groupby(numbered, key=lambda one: one[1].group):
+            # "auto" asks not to isolate a group of full opacity and normal mode.
+            head = {"name": group, "isolation": "auto"}
+            folder = below if group is None else ET.SubElement(below, "stack", head)
+            for number, layer in members:
+                file = f"data/layer{number:02d}.png"
+                ET.SubElement(folder, "layer", _attributes(layer, file))
+                _add_png(archive, file, layer.image)
         xml = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
         archive.writestr(zipfile.ZipInfo("stack.xml"), xml)
         _add_png(archive, "mergedimage.png", merged)
         merged.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         _add_png(archive, "Thumbnails/thumbnail.png", merged)
+
+
+def _attributes(layer: Layer, file: str) -> dict[str, str]:
+    left, top = layer.offset
+    return {
+        "name": layer.name,
+        "src": file,
+        "x": str(left),
+        "y": str(top),
+        "opacity": repr(float(layer.opacity)),
+        "visibility": "visible" if layer.visible else "hidden",
+        "composite-op": MODES[layer.blend],
+    }
 
 
 def _add_png(archive: zipfile.ZipFile, name: str, image: Image.Image) -> None:
@@ -70,9 +82,10 @@ def _add_png(archive: zipfile.ZipFile, name: str, image: Image.Image) -> None:
 
 
 def read(path: Path) -> LayerStack:
-    """Read the layers; groups are dissolved, their opacity, visibility and offset passing to their layers.
+    """Read the layers; a layer's group is the innermost one it lies in.
 
-    Blend modes this project has no word for are read as normal, with a warning.
+    Opacity, visibility and offset of groups pass to their layers. Blend modes this project has no word for are read as
+    normal, with a warning.
 
     Raises:
         LayerFusionError: not an OpenRaster file, hostile, damaged, or too large.
@@ -134,8 +147,7 @@ def _stack(archive: zipfile.ZipFile, root: ET.Element, path: Path) -> LayerStack
     stack = LayerStack(_integer(root, "w", path), _integer(root, "h", path))
     top = root.find("stack")
     assert top is not None  # _parse has looked
-    found: list[tuple[ET.Element, tuple[int, int, float, bool]]] = []
-    _descend(top, (0, 0, 1.0, True), found, path, 0)
+    found = list(_descend(top, Inherited(), GroupNames(), path))
     if len(found) > MAX_LAYERS:
         raise LayerFusionError(f"{path} has {len(found)} layers; the limit is {MAX_LAYERS}.")
     sizes = [stack.size]
@@ -144,11 +156,11 @@ def _stack(archive: zipfile.ZipFile, root: ET.Element, path: Path) -> LayerStack
         with archive.open(_info(archive, source, path)) as file:  # only the head is unpacked
             sizes.append(size_of(file, f"{path}, {source},", ("PNG",)))
     check_memory(sizes, str(path))
-    for element, (x, y, opacity, visible) in reversed(found):
+    for element, own in reversed(found):
         source = element.get("src", "")
         pixels = decode(io.BytesIO(_member(archive, source, path)), f"{path}, {source},", ("PNG",))
-        name = clean_name(element.get("name", ""))
-        stack.layers.append(Layer(name, pixels, Affine.translation(x, y), opacity, visible, _blend(element, name)))
+        name, place = clean_name(element.get("name", "")), Affine.translation(own.x, own.y)
+        stack.layers.append(Layer(name, pixels, place, own.opacity, own.visible, _blend(element, name), own.group))
     return stack
 
 
@@ -159,28 +171,51 @@ def _info(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
         raise LayerFusionError(f"{path} lacks {name or 'the picture of a layer'}; get or make it again.") from None
 
 
-def _descend(
-    element: ET.Element,
-    inherited: tuple[int, int, float, bool],
-    found: list[tuple[ET.Element, tuple[int, int, float, bool]]],
-    path: Path,
-    depth: int,
-) -> None:
-    """Collect the layers under a stack element, top first, with offset, opacity and visibility summed up."""
-    if depth > MAX_NESTING:
-        raise LayerFusionError(f"{path} nests groups deeper than {MAX_NESTING}; flatten them first.")
-    for child in element:
-        x, y, opacity, visible = inherited
-        own = (
-            x + _integer(child, "x", path, 0),
-            y + _integer(child, "y", path, 0),
-            opacity * _opacity(child, path),
-            visible and child.get("visibility", "visible") != "hidden",
+@dataclass(frozen=True)
+class Inherited:
+    """What an element of stack.xml is, with what the groups around it pass on."""
+
+    x: int = 0
+    y: int = 0
+    opacity: float = 1.0
+    visible: bool = True
+    group: str | None = None
+    depth: int = 0
+
+    def then(self, element: ET.Element, path: Path) -> "Inherited":
+        return replace(
+            self,
+            x=self.x + _integer(element, "x", path, 0),
+            y=self.y + _integer(element, "y", path, 0),
+            opacity=self.opacity * _opacity(element, path),
+            visible=self.visible and element.get("visibility", "visible") != "hidden",
         )
+
+
+def _descend(
+    stack: ET.Element, around: Inherited, names: GroupNames, path: Path
+) -> Iterator[tuple[ET.Element, Inherited]]:
+    """The layers under a stack element, top first, each with what it inherits."""
+    if around.depth > MAX_NESTING:
+        raise LayerFusionError(f"{path} nests groups deeper than {MAX_NESTING}; flatten them first.")
+    for child in stack:
+        own = around.then(child, path)
         if child.tag == "layer":
-            found.append((child, own))
+            yield child, own
         elif child.tag == "stack":
-            _descend(child, own, found, path, depth + 1)
+            group = names(child.get("name", "group"))
+            _warn_of_isolation(child, group)
+            yield from _descend(child, replace(own, group=group, depth=around.depth + 1), names, path)
+
+
+def _warn_of_isolation(stack: ET.Element, group: str) -> None:
+    """Say where a group blends otherwise than groups here, which always pass through."""
+    normal = MODES["normal"]
+    if stack.get("composite-op", normal) != normal:
+        warnings.warn(f"Group {group!r} blends in a way of its own, which is not kept.", stacklevel=2)
+    elif stack.get("isolation") != "auto" and any(one.get("composite-op", normal) != normal for one in stack):
+        text = f"Group {group!r} does not pass through: its layers blend with more than they did."
+        warnings.warn(text, stacklevel=2)
 
 
 def _integer(element: ET.Element, name: str, path: Path, default: int | None = None) -> int:

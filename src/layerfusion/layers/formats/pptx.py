@@ -1,20 +1,28 @@
 """PowerPoint, by python-pptx: one slide of the canvas's shape, one picture a layer, lowest first.
 
 Moving, scaling, turning, flipping and hiding stay editable in PowerPoint, and so does the opacity of what is not
-turned; only a slanted layer is baked. PowerPoint has no blend modes: a layer that is not normal is written as normal,
-with a warning.
+turned; only a slanted layer is baked. Groups are groups. PowerPoint has no blend modes: what multiplies is laid over as
+dark with alpha, what screens as bright with alpha, which is the same for a grey effect and near it for a coloured one;
+overlay is written as normal. A warning says so.
 """
 
 import io
+import itertools
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from layerfusion.errors import LayerFusionError
-from layerfusion.layers.stack import Layer, LayerStack
+from layerfusion.layers.effects import cleared
+from layerfusion.layers.layer import Layer
+from layerfusion.layers.stack import LayerStack
 
 LONG_SIDE = 12_192_000  # EMU (914,400 an inch): the width of PowerPoint's own wide slide
 SHORTEST, LONGEST = 914_400, 51_206_400  # what PowerPoint accepts
+MARGIN = 2  # clear pixels kept around what shows, for PowerPoint's own resampling to fade into
 
 
 def write(stack: LayerStack, path: Path) -> None:
@@ -32,16 +40,32 @@ def write(stack: LayerStack, path: Path) -> None:
     presentation = Presentation()
     presentation.slide_width, presentation.slide_height = (Emu(round(side * scale)) for side in stack.size)
     slide = presentation.slides.add_slide(presentation.slide_layouts[6])  # the blank one
-    for layer in stack:
-        if layer.blend != "normal":
-            warnings.warn(
-                f"PowerPoint has no {layer.blend} mode; layer {layer.name!r} is written as normal.", stacklevel=2
-            )
-        _add(slide, layer, scale)
+    for group, layers in itertools.groupby(stack, key=lambda layer: layer.group):
+        shapes = slide.shapes
+        if group is not None:
+            frame = shapes.add_group_shape()
+            frame.name, shapes = group, frame.shapes
+        for layer in layers:
+            _add(shapes, _normal(layer).trimmed(MARGIN), scale)
     presentation.save(str(path))
 
 
-def _add(slide: Any, layer: Layer, scale: float) -> None:
+def _normal(layer: Layer) -> Layer:
+    """The layer as normal mode shows it best, with a warning where it blends otherwise."""
+    if layer.blend != "normal":
+        how = {"multiply": "dark with alpha", "screen": "bright with alpha"}.get(layer.blend, "normal")
+        warnings.warn(f"PowerPoint has no {layer.blend} mode; layer {layer.name!r} is written as {how}.", stacklevel=2)
+    if layer.blend not in ("multiply", "screen"):
+        return layer
+    # Laid over as normal, a cleared layer of colour C and alpha α is wrong by α·C·(1 − b), or −α·(1 − C)·b, on a
+    # backdrop b. Half-way to black, or to white, is right for b = 1/2 and wrong by half as much at most elsewhere.
+    layer = cleared(layer)
+    towards = 0 if layer.blend == "multiply" else 255
+    colour = (layer.pixels[..., :3].astype(np.uint16) + towards) // 2
+    return replace(layer, pixels=np.dstack([colour.astype(np.uint8), layer.pixels[..., 3]]))
+
+
+def _add(shapes: Any, layer: Layer, scale: float) -> None:
     from pptx.oxml.ns import qn
     from pptx.util import Emu
 
@@ -59,7 +83,7 @@ def _add(slide: Any, layer: Layer, scale: float) -> None:
         opacity = 1.0
     png = io.BytesIO()
     image.save(png, "PNG")
-    picture = slide.shapes.add_picture(png, *box)
+    picture = shapes.add_picture(png, *box)
     picture.name = layer.name
     picture.rotation = degrees
     element = picture._element

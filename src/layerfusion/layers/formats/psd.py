@@ -1,9 +1,11 @@
 """Photoshop files, by psd-tools.
 
-A PSD layer has no placement but a whole-pixel offset, so placements are baked when a stack is written. Opacity is kept
-in steps of 1/255. The flattened preview that other programs show is this project's own composite.
+A PSD layer has no placement but a whole-pixel offset, so placements are baked when a stack is written, and layers are
+trimmed. Opacity is kept in steps of 1/255. The flattened preview that other programs show is this project's own
+composite. A group is a folder that passes its layers through: they blend with everything below, as they do here.
 """
 
+import itertools
 import logging
 import struct
 import warnings
@@ -18,10 +20,14 @@ from PIL import Image
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.composite import Blend
+from layerfusion.layers.layer import Layer, clean_name
 from layerfusion.layers.limits import DAMAGE, check_memory, check_size
-from layerfusion.layers.stack import MAX_LAYERS, Layer, LayerStack, clean_name, pixels_of
+from layerfusion.layers.pictures import pixels_of
+from layerfusion.layers.stack import MAX_LAYERS, GroupNames, LayerStack
 
 MODES: dict[Blend, bytes] = {"normal": b"norm", "multiply": b"mul ", "screen": b"scrn", "overlay": b"over"}
+PASS_THROUGH = b"pass"
+CHANNELS = (-1, 0, 1, 2)  # transparency, red, green, blue
 
 
 def write(stack: LayerStack, path: Path) -> None:
@@ -43,7 +49,11 @@ def write(stack: LayerStack, path: Path) -> None:
     header = FileHeader(
         channels=4 if seen_through else 3, height=stack.height, width=stack.width, color_mode=ColorMode.RGB
     )
-    records = [_record(layer) for layer in baked]
+    records = []
+    for group, layers in itertools.groupby(baked, key=lambda layer: layer.group):
+        inside = [_record(layer) for layer in layers]
+        # A folder is written from the bottom: its end, its layers, its head.
+        records += inside if group is None else [_folder("</Layer group>", False), *inside, _folder(group, True)]
     # A negative count says that the preview's fourth channel is its transparency.
     info = LayerInfo(
         -len(records) if seen_through else len(records),
@@ -70,18 +80,14 @@ def _rle() -> Any:
 
 def _record(layer: Layer) -> tuple[Any, Any]:
     """psd-tools' record and channel data of one baked layer."""
-    from psd_tools.constants import BlendMode, ChannelID, Tag
+    from psd_tools.constants import BlendMode, ChannelID
     from psd_tools.psd.layer_and_mask import ChannelData, ChannelDataList, ChannelInfo, LayerFlags, LayerRecord
-    from psd_tools.psd.tagged_blocks import TaggedBlocks
 
     left, top = layer.offset
     width, height = layer.size
     if max(abs(left), abs(top), abs(left + width), abs(top + height)) >= 1 << 31:
         raise LayerFusionError(f"Layer {layer.name!r} lies too far from the canvas for a PSD; move it closer.")
-    # Photoshop shows the Unicode name; the old one is for readers that know Mac Roman only.
-    legacy = layer.name.encode("macroman", "replace").decode("macroman")
-    blocks = TaggedBlocks()
-    blocks.set_data(Tag.UNICODE_LAYER_NAME, layer.name)
+    legacy, blocks = _named(layer.name)
     record = LayerRecord(
         top=top,
         left=left,
@@ -94,20 +100,49 @@ def _record(layer: Layer) -> tuple[Any, Any]:
         tagged_blocks=blocks,
     )
     channels = ChannelDataList()
-    for identity, channel in ((ChannelID.TRANSPARENCY_MASK, 3), *((ChannelID(number), number) for number in range(3))):
+    for channel in CHANNELS:
         data = ChannelData(compression=_rle())
-        data.set_data(layer.pixels[..., channel].tobytes(), width, height, 8)
-        record.channel_info.append(ChannelInfo(identity, len(data.data) + 2))
+        data.set_data(layer.pixels[..., channel].tobytes(), width, height, 8)  # -1 is the alpha here, too
+        record.channel_info.append(ChannelInfo(ChannelID(channel), len(data.data) + 2))
         channels.append(data)
     return record, channels
+
+
+def _named(name: str) -> tuple[str, Any]:
+    """The name for readers that know Mac Roman only, and psd-tools' blocks with the one that Photoshop shows."""
+    from psd_tools.constants import Tag
+    from psd_tools.psd.tagged_blocks import TaggedBlocks
+
+    blocks = TaggedBlocks()
+    blocks.set_data(Tag.UNICODE_LAYER_NAME, name)
+    return name.encode("macroman", "replace").decode("macroman"), blocks
+
+
+def _folder(name: str, is_head: bool) -> tuple[Any, Any]:
+    """The record of a folder's head, or of its end: a layer without pixels."""
+    from psd_tools.constants import BlendMode, ChannelID, SectionDivider, Tag
+    from psd_tools.psd.layer_and_mask import ChannelData, ChannelDataList, ChannelInfo, LayerFlags, LayerRecord
+
+    legacy, blocks = _named(name)
+    mode = BlendMode(PASS_THROUGH) if is_head else None
+    divider = SectionDivider.OPEN_FOLDER if is_head else SectionDivider.BOUNDING_SECTION_DIVIDER
+    blocks.set_data(Tag.SECTION_DIVIDER_SETTING, divider, b"8BIM" if is_head else None, mode)
+    record = LayerRecord(
+        blend_mode=mode or BlendMode(MODES["normal"]),
+        flags=LayerFlags(pixel_data_irrelevant=True),
+        name=legacy,
+        tagged_blocks=blocks,
+        channel_info=[ChannelInfo(ChannelID(channel), 2) for channel in CHANNELS],
+    )
+    return record, ChannelDataList([ChannelData() for _ in CHANNELS])
 
 
 def read(path: Path) -> LayerStack:
     """Read a PSD or PSB of any colour mode and depth as 8-bit RGBA layers.
 
-    Groups are dissolved: their opacity and visibility pass to their layers. Layer masks are worked into the alpha.
-    What this project has no word for (other blend modes, clipping, effects, adjustment layers) is left out, with a
-    warning that names it.
+    A layer's group is the innermost folder that it lies in; opacity and visibility of folders pass to their layers.
+    Layer masks are worked into the alpha. What this project has no word for (other blend modes, clipping, effects,
+    adjustment layers) is left out, with a warning that names it.
 
     Raises:
         LayerFusionError: not a PSD, damaged, or too large.
@@ -128,8 +163,9 @@ def read(path: Path) -> LayerStack:
         stack = LayerStack(width, height)
         if not sources:
             stack.layers = [Layer("background", pixels_of(document.topil()))]
+        groups = _groups(document)
         for source in sources:
-            layer = _layer(source)
+            layer = _layer(source, groups.get(id(source.parent)))
             if layer is not None:
                 stack.layers.append(layer)
     return stack
@@ -171,35 +207,53 @@ def _strict(path: Path) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _layer(source: Any) -> Layer | None:
+def _groups(document: Any) -> dict[int, str]:
+    """Names of the folders by the identity of psd-tools' objects; warns of what folders do that groups here do not."""
+    names, found = GroupNames(), {}
+    for folder in document.descendants():
+        if folder.is_group():
+            found[id(folder)] = names(folder.name.rstrip("\0"))
+            mode = bytes(folder.blend_mode.value)
+            if mode not in (PASS_THROUGH, MODES["normal"]) or folder.has_mask() or folder.clipping_layer:
+                _note(f"Group {found[id(folder)]!r} blends in a way of its own, which is not kept.")
+            elif mode == MODES["normal"] and any(bytes(one.blend_mode.value) != mode for one in folder):
+                _note(f"Group {found[id(folder)]!r} does not pass through: its layers blend with more than they did.")
+    return found
+
+
+def _layer(source: Any, group: str | None) -> Layer | None:
     """One of psd-tools' layers as ours; None, with a warning, if it has no pixels."""
     name = clean_name(source.name.rstrip("\0"))
     if source.width == 0 or source.height == 0:
-        return Layer(name, np.zeros((1, 1, 4), np.uint8))
+        return Layer(name, np.zeros((1, 1, 4), np.uint8), visible=source.visible, group=group)
     picture = source.topil()
     if picture is None:
-        warnings.warn(f"Layer {name!r} ({source.kind}) has no pixels and is left out.", stacklevel=2)
+        _note(f"Layer {name!r} ({source.kind}) has no pixels and is left out.")
         return None
     if source.has_effects() or source.clipping_layer:
-        warnings.warn(f"Layer {name!r} has effects or is clipped, which is not kept.", stacklevel=2)
+        _note(f"Layer {name!r} has effects or is clipped, which is not kept.")
     pixels = pixels_of(picture)
     if source.has_mask() and not source.mask.disabled:
         pixels[..., 3] = np.rint(pixels[..., 3] * _mask(source))
     opacity, visible = source.opacity / 255, source.visible
-    group = source.parent
-    while group is not None and group.parent is not None:
-        opacity, visible = opacity * group.opacity / 255, visible and group.visible
-        group = group.parent
+    folder = source.parent
+    while folder is not None and folder.parent is not None:
+        opacity, visible = opacity * folder.opacity / 255, visible and folder.visible
+        folder = folder.parent
     placement = Affine.translation(source.left, source.top)
-    return Layer(name, pixels, placement, opacity, visible, _blend(source, name))
+    return Layer(name, pixels, placement, opacity, visible, _blend(source, name), group)
 
 
 def _blend(source: Any, name: str) -> Blend:
     known = {mode: blend for blend, mode in MODES.items()}
     mode = bytes(source.blend_mode.value)
     if mode not in known:
-        warnings.warn(f"Layer {name!r} blends by {source.blend_mode.name.lower()}, read as normal.", stacklevel=2)
+        _note(f"Layer {name!r} blends by {source.blend_mode.name.lower()}, read as normal.")
     return known.get(mode, "normal")
+
+
+def _note(text: str) -> None:
+    warnings.warn(text, stacklevel=2)
 
 
 def _mask(source: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ def write(stack: LayerStack, path: Path) -> None:
     """Write canvas-sized RGBA pages (straight alpha, deflate), each with its layer's name as PageName.
 
     A layer's page shows it alone, opacity included; hidden layers have a page too. ImageDescription is JSON with the
-    layer's name, opacity, visibility and blend mode.
+    layer's name, opacity, visibility, blend mode and group.
     """
     with TiffImagePlugin.AppendingTiffWriter(path, new=True) as file:
         _append(file, stack.composite(), "composite", {"name": "composite"})
@@ -23,7 +23,13 @@ def write(stack: LayerStack, path: Path) -> None:
             picture.putalpha(picture.getchannel("A").point([round(value * layer.opacity) for value in range(256)]))
             page = Image.new("RGBA", stack.size)
             page.paste(picture, layer.offset)
-            about = {"name": layer.name, "opacity": layer.opacity, "visible": layer.visible, "blend": layer.blend}
+            about = {
+                "name": layer.name,
+                "opacity": layer.opacity,
+                "visible": layer.visible,
+                "blend": layer.blend,
+                "group": layer.group,
+            }
             _append(file, page, layer.name, about)
 
 
