@@ -41,14 +41,14 @@ def load_transparency(
     return tuple(one.to(device).eval().requires_grad_(False) for one in (encoder, decoder))
 
 
-def train_transparency(settings: Settings, run: Path, device: torch.device, minutes: float) -> None:
+def train_transparency(settings: Settings, run: Path, device: torch.device, images: int) -> None:
     """Train encoder and decoder, then encode all foregrounds for the next stage."""
     pictures, latents = Pictures(run / "data", "foreground"), load_latents(run, "foreground")
     vae = load_normalised(load_autoencoder(settings, run, device), run)
     torch.manual_seed(0)
     encoder, decoder = (one.to(device) for one in build_transparency(settings))
     modules = {"encoder": encoder, "decoder": decoder}
-    loop = Loop(run, "transparency", modules, minutes, peak=1e-3, ema=0.99, device=device)
+    loop = Loop(run, "transparency", modules, images, peak=1e-3, ema=0.99, device=device)
     generator = np.random.default_rng((4, loop.step))
     torch.manual_seed(loop.step)
     for step, due in loop.steps():
@@ -61,7 +61,7 @@ def train_transparency(settings: Settings, run: Path, device: torch.device, minu
         rgba = rgba[..., 8 * top : 8 * (top + side), 8 * left : 8 * (left + side)]
         mean, std = (one[..., top : top + side, left : left + side] for one in (mean, std))
         joint = loop.progress < JOINT_SHARE
-        with torch.autocast(device.type, torch.bfloat16):
+        with loop.autocast():
             target, pixels, result, offset = _pass(vae, encoder, decoder, rgba, mean, std, joint, int(step % 8))
         harmless = (pixels.float() - over_grey(rgba)).abs().mean()
         alpha, colour = _errors(result.float(), target)
