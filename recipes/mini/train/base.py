@@ -110,6 +110,9 @@ def train_base(settings: Settings, run: Path, device: torch.device, images: int)
     prepare_tokenizer(run)
     tokenizer = load_tokenizer(run / "tokenizer")
     latents = {kind: load_latents(run, kind)["mean"] for kind in KINDS}
+    # Half of the objects on grey carry their transparency: the offsets of the next stage sit on attention alone, and
+    # the finest level, which has none, must know such latents already.
+    marked = load_latents(run, "transparent")["mean"]
     ids = {kind: tokenize(tokenizer, Pictures(run / "data", kind).captions) for kind in KINDS}
     torch.manual_seed(0)
     modules = {name: module.to(device) for name, module in build_base(settings, run).items()}
@@ -123,7 +126,9 @@ def train_base(settings: Settings, run: Path, device: torch.device, images: int)
         chosen = []
         for kind, count in zip(SHARES, generator.multinomial(settings.unet_batch, list(SHARES.values())), strict=True):
             chosen += [(kind, int(i)) for i in generator.integers(len(latents[kind]), size=count)]
-        batch = torch.stack([latents[kind][i] for kind, i in chosen]).to(device).float()
+        batch = torch.stack(
+            [(marked if kind == "foreground" and i % 2 else latents[kind])[i] for kind, i in chosen]
+        ).to(device, torch.float32)
         tokens = torch.stack([ids[kind][i] for kind, i in chosen]).to(device)
         keep = (torch.rand(len(tokens), device=device) >= CAPTION_DROPOUT).float()
         with loop.autocast():

@@ -20,6 +20,7 @@ WARMUP = 100
 """Steps over which the learning rate rises to its peak."""
 
 
+SAVE_MINUTES, SHEET_MINUTES = 2.5, 12.0
 TRIALS = 6
 """Steps of each precision whose times are compared at the start of a sitting, after two that warm up."""
 
@@ -52,14 +53,13 @@ class Loop:
         peak: float,
         ema: float,
         device: torch.device,
-        every_minutes: float = 2.5,
     ) -> None:
         self.run, self.stage, self.images, self.peak, self.device = run, stage, images, peak, device
         self.modules = nn.ModuleDict(modules)
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
         self.ema = EMAModel(self.parameters, decay=ema, foreach=True)
-        self.step, self.seen, self.spent, self.every = 0, 0, 0.0, every_minutes * 60
+        self.step, self.seen, self.spent = 0, 0, 0.0
         self.bfloat16 = device.type != "cpu"
         self.trials: dict[bool, list[float]] = {False: [], True: []}
         self.checkpoint = run / f"{stage}.safetensors"
@@ -70,7 +70,7 @@ class Loop:
     @property
     def progress(self) -> float:
         """Share of the pictures that is seen, 0 to 1."""
-        return min(self.seen / self.images, 1.0)
+        return 1.0 if self.seen >= self.images else self.seen / self.images
 
     def autocast(self) -> torch.autocast:
         """The context in which a stage runs its forward passes."""
@@ -79,12 +79,14 @@ class Loop:
     def steps(self) -> Iterator[tuple[int, bool]]:
         """Yield (step, whether a sample sheet is due) until the pictures are seen, and save now and then."""
         since = time.monotonic()
-        saved = self.spent
+        saved = shown = self.spent
         while self.progress < 1:
-            due = self.spent - saved >= self.every
-            if due:
+            if self.spent - saved >= SAVE_MINUTES * 60:
                 saved = self.spent
                 self.save()
+            due = self.spent - shown >= SHEET_MINUTES * 60
+            if due:
+                shown = self.spent
             yield self.step, due
             now = time.monotonic()
             self.spent, took, since = self.spent + now - since, now - since, now

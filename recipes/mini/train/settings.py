@@ -49,7 +49,7 @@ SETTINGS = {
         transparency_batch=12,
         offset_rank=16,
         pictures={"composite": 10000, "background": 4000, "foreground": 7000},
-        images={"autoencoder": 31000, "decoder": 16000, "transparency": 61000, "base": 258000, "foreground": 38000},
+        images={"autoencoder": 31000, "decoder": 16000, "transparency": 11000, "alpha": 4000, "base": 258000, "foreground": 38000},
     ),
     256: Settings(
         size=256,
@@ -67,7 +67,7 @@ SETTINGS = {
         encoder=(16, 24, 32, 64),
         transparency_batch=12,
         offset_rank=16,
-        pictures={"composite": 12000, "background": 3000, "foreground": 5000},
-        images={"autoencoder": 5000, "decoder": 40000, "transparency": 60000, "base": 250000, "foreground": 40000},
+        pictures={"composite": 7000, "background": 2000, "foreground": 3000},
+        images={"autoencoder": 30000, "decoder": 10000, "transparency": 11000, "alpha": 4000, "base": 250000, "foreground": 40000},
     ),
 }

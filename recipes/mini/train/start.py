@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.foreground import ForegroundOffsets
+from layerfusion.offsets import ForegroundOffsets
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 from recipes.mini.train.autoencoder import build_autoencoder
 from recipes.mini.train.base import build_base
@@ -28,13 +28,11 @@ from recipes.mini.train.transparency import build_transparency
 def start_from(settings: Settings, run: Path, model: Path) -> None:
     """Write the tokenizer and the first checkpoint of every stage from a folder that `export` wrote.
 
-    The stages then go on from them at step 0. `autoencoder` may be skipped: `latents` takes what is written here.
+    The stages then go on from them at step 0.
 
     Raises:
-        LayerFusionError: the run has begun already, or its settings have other widths than the model.
+        LayerFusionError: the settings' UNet cannot hold the model's.
     """
-    if (run / "tokenizer").exists():
-        raise LayerFusionError(f"{run} has begun already; go on with its stages, or choose another --run.")
     shutil.copytree(model / "tokenizer", run / "tokenizer")
     vae = build_autoencoder(settings)
     vae.load_state_dict(AutoencoderKL.from_pretrained(model / "vae").state_dict())
