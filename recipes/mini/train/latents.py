@@ -87,7 +87,7 @@ def load_latents(run: Path, kind: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def encode_foregrounds(encoder: TransparentEncoder, run: Path, device: torch.device, batch: int = 128) -> None:
+def encode_foregrounds(encoder: TransparentEncoder, run: Path, device: torch.device, batch: int = 8) -> None:
     """Write `latents/transparent.safetensors`: the foregrounds' latents with the transparency offset, scaled, fp16."""
     source, plain = Pictures(run / "data", "foreground"), load_latents(run, "foreground")
     parts = []
