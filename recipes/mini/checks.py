@@ -153,7 +153,7 @@ def alpha_errors(pipe: LayerFusionPipeline, world: World, passes: int = 8) -> tu
     return float(np.mean(errors[True] + errors[False])), float(np.mean(errors[True]))
 
 
-UNHEARD_OF = ("gryphon", "submarine", "volcano", "ballroom", "foxes")
+UNHEARD_OF = ("gryphon", "submarine", "volcano", "ballroom", "gryphons")
 
 
 def words_told_apart(vocabulary: Vocabulary | None, world: World) -> float:

@@ -37,11 +37,14 @@ def normalise(vae: AutoencoderKL, mean: Tensor, std: Tensor) -> None:
 
 
 @torch.no_grad()
-def encode_pictures(vae: AutoencoderKL, run: Path, device: torch.device, batch: int = 64) -> None:
+def encode_pictures(vae: AutoencoderKL, run: Path, device: torch.device, batch: int = 4) -> None:
     """Measure and fold the latents' spread, then write `latents/<kind>.safetensors`: scaled mean and std, fp16.
+
+    Few at a time and channels last: twice as fast on a CPU as large batches, which leave its caches.
 
     The moments that were folded stand in `latents/moments.json`; `load_normalised` reads them.
     """
+    vae = vae.to(memory_format=torch.channels_last)
     folder = run / "latents"
     folder.mkdir(exist_ok=True)
     pictures = {kind: Pictures(run / "data", kind) for kind in KINDS}
@@ -84,7 +87,7 @@ def load_latents(run: Path, kind: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def encode_foregrounds(encoder: TransparentEncoder, run: Path, device: torch.device, batch: int = 128) -> None:
+def encode_foregrounds(encoder: TransparentEncoder, run: Path, device: torch.device, batch: int = 8) -> None:
     """Write `latents/transparent.safetensors`: the foregrounds' latents with the transparency offset, scaled, fp16."""
     source, plain = Pictures(run / "data", "foreground"), load_latents(run, "foreground")
     parts = []
