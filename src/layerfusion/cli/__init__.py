@@ -6,7 +6,9 @@ import typer
 
 import layerfusion
 from layerfusion.cli import doctor, generate, layers, vocabulary
+from layerfusion.threads import settle_threads
 
+settle_threads()
 app = typer.Typer(
     name="layerfusion",
     help="Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture.",
