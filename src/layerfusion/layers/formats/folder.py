@@ -1,7 +1,7 @@
 """A folder of PNGs with a manifest: the only kind that keeps placements as they were given.
 
-`stack.json` holds the canvas size and, bottom first, each layer's file, name, placement (the six numbers of Affine),
-opacity, visibility, blend mode and group. `composite.png` is there for the eye and is not read back.
+`stack.json` holds the canvas size, the provenance and, bottom first, each layer's file, name, placement (the six
+numbers of Affine), opacity, visibility, blend mode and group. `composite.png` is for the eye and is not read back.
 """
 
 import json
@@ -17,13 +17,14 @@ from PIL import Image
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.layer import Layer
-from layerfusion.layers.limits import check_memory, decode, size_of
+from layerfusion.layers.limits import MAX_TEXT_BYTES, check_memory, decode, parse_json, size_of
+from layerfusion.layers.pictures import save_png
+from layerfusion.layers.provenance import png_texts
 from layerfusion.layers.stack import MAX_LAYERS, LayerStack, stack_from_triplet
 
-MANIFEST = "stack.json"
+MANIFEST, RECORD = "stack.json", "triplet.json"
 KIND = "layerfusion-stack"
 VERSION = 2  # the first had no groups; it is still read
-MAX_MANIFEST_BYTES = 1 << 22
 
 
 def write(stack: LayerStack, path: Path, overwrite: bool = True) -> None:
@@ -56,7 +57,7 @@ def _fill(stack: LayerStack, folder: Path) -> None:
     for number, layer in enumerate(stack):
         slug = re.sub(r"[^a-z0-9]+", "-", layer.name.lower()).strip("-")[:40] or "layer"
         file = f"{number:02d}-{slug}.png"
-        layer.image.save(folder / file)
+        save_png(layer.image, folder / file)
         entries.append(
             {
                 "file": file,
@@ -68,8 +69,15 @@ def _fill(stack: LayerStack, folder: Path) -> None:
                 "group": layer.group,
             }
         )
-    stack.composite().save(folder / "composite.png")
-    manifest = {"format": KIND, "version": VERSION, "width": stack.width, "height": stack.height, "layers": entries}
+    save_png(stack.composite(), folder / "composite.png", png_texts(stack.provenance))
+    manifest = {
+        "format": KIND,
+        "version": VERSION,
+        "width": stack.width,
+        "height": stack.height,
+        "provenance": stack.provenance,
+        "layers": entries,
+    }
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
@@ -101,7 +109,7 @@ def read(path: Path) -> LayerStack:
 
 def _read_stack(path: Path) -> LayerStack:
     manifest = _manifest(path)
-    stack = LayerStack(manifest["width"], manifest["height"])
+    stack = LayerStack(manifest["width"], manifest["height"], None, manifest.get("provenance"))
     files = [path / entry["file"] for entry in manifest["layers"]]
     check_memory([stack.size, *(size_of(file, str(file), ("PNG",)) for file in files)], str(path))
     for entry, file in zip(manifest["layers"], files, strict=True):
@@ -117,11 +125,11 @@ def _manifest(path: Path) -> dict[str, Any]:
     """The manifest, checked: every field is there, of the right type, and files are plain names in this folder."""
     file = path / MANIFEST
     try:
-        if file.stat().st_size > MAX_MANIFEST_BYTES:
+        if file.stat().st_size > MAX_TEXT_BYTES:
             raise LayerFusionError(f"{file} is far larger than any stack needs; it is not opened.")
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise LayerFusionError(f"{file} is not readable JSON; get or make it again.") from None
+        manifest = parse_json(file.read_bytes(), str(file))
+    except OSError as error:
+        raise LayerFusionError(f"{file} cannot be read ({error.strerror}); get or make it again.") from None
     if not isinstance(manifest, dict) or manifest.get("format") != KIND or manifest.get("version") not in (1, VERSION):
         raise LayerFusionError(f"{file} is not a {KIND} manifest of version 1 or {VERSION}; get or make it again.")
     layers = manifest.get("layers")
@@ -168,4 +176,14 @@ def _read_triplet(path: Path) -> LayerStack:
         relit=picture("relit"),
         shadow=picture("shadow"),
         light=picture("light"),
+        provenance=_record(path / RECORD),
     )
+
+
+def _record(file: Path) -> dict[str, Any] | None:
+    """What a triplet's folder says of how it was made; None where it says nothing readable."""
+    try:
+        record = parse_json(file.read_bytes(), str(file))
+    except (OSError, LayerFusionError):
+        return None
+    return record if isinstance(record, dict) else None
