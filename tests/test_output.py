@@ -5,11 +5,14 @@ import torch
 from PIL import Image
 
 from layerfusion import LayerFusionError, LayerFusionOutput
+from layerfusion.triplet import PICTURES
 
 
 def test_a_triplet_of_pictures_becomes_layers() -> None:
-    pictures = [[Image.new(mode, (64, 64))] for mode in ("RGBA", "RGB", "RGB")]
-    stack = LayerFusionOutput(*pictures).to_stack()
+    pictures = [[Image.new(mode, (64, 64))] for mode in ("RGBA", "RGB", "RGB", "RGB")]
+    output = LayerFusionOutput(*pictures)
+    assert output.triplets()[0].pictures() == dict(zip(PICTURES, (p[0] for p in pictures), strict=True))
+    stack = output.to_stack()
     assert (stack.width, stack.height) == (64, 64)
     assert len(stack.layers) == 3
 

@@ -3,7 +3,7 @@ import torch
 
 from layerfusion import LayerFusionError
 from layerfusion.method import StreamLayout
-from layerfusion.prompts import Encoded, check_prompt, first_eos, repeat_to, stack_conditions
+from layerfusion.prompts import Encoded, Prompts, first_eos, repeat_to, stack_conditions
 from tests.tiny import tiny_tokenizer
 
 
@@ -32,19 +32,27 @@ def test_conditions_lie_in_the_order_of_the_rows(guidance):
         return Encoded(conditional, -conditional, conditional[:, 0], -conditional[:, 0])
 
     streams = dict(zip(layout.names, map(encoded, (1.0, 2.0, 3.0)), strict=True))
-    conditions = stack_conditions(layout, streams, torch.arange(6.0)[None])
+    conditions = stack_conditions(layout, streams, torch.arange(6.0)[None], torch.tensor([3, 5]))
     for index, name in enumerate(layout.names, start=1):
         halves = layout.stream(conditions.prompt_embeds, name)[:, :, 0, 0]
         assert (halves[-1] == index).all() and (not guidance or (halves[0] == -index).all())
     assert torch.equal(conditions.pooled_prompt_embeds, conditions.prompt_embeds[:, 0])
     assert conditions.time_ids.shape == (layout.rows, 6)
+    assert conditions.eos.tolist() == [3, 5]
     prior = conditions.conditional_foregrounds(layout)
     assert prior.prompt_embeds.shape == (2, 3, 4) and (prior.prompt_embeds == 1).all()
 
 
 def test_prompts_are_counted_and_checked():
-    assert check_prompt("foreground", ["a", "b"], None, None) == 2
-    assert check_prompt("foreground", None, torch.zeros(3, 7, 4), torch.zeros(3, 4)) == 3
-    for arguments in (("x", torch.zeros(1), None), (None, None, None), ([], None, None), (None, torch.zeros(1), None)):
+    assert Prompts("foreground", ["a", "b"]).count == 2 and Prompts("foreground", "a").count == 1
+    embeddings = Prompts("foreground", prompt_embeds=torch.zeros(3, 7, 4), pooled_prompt_embeds=torch.zeros(3, 4))
+    embeddings.check()
+    assert embeddings.count == 3
+    for wrong in (
+        Prompts("foreground", "x", prompt_embeds=torch.zeros(1)),
+        Prompts("foreground"),
+        Prompts("foreground", []),
+        Prompts("foreground", prompt_embeds=torch.zeros(1)),
+    ):
         with pytest.raises(LayerFusionError):
-            check_prompt("foreground", *arguments)
+            wrong.check()

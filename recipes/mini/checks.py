@@ -12,10 +12,10 @@ import torch
 
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.decoding import decode_picture, decode_transparency
+from layerfusion.evaluation.measures import Line, colour_gain, fit, interior, mean_overlap
 from layerfusion.method.config import Mask
 from layerfusion.models import Vocabulary
 from layerfusion.transparency import encode_transparent
-from recipes.mini.measures import Line, colour_gain, fit, interior, mean_overlap
 from recipes.mini.probes import NOTHING, Probe
 from recipes.mini.triplets import INDEPENDENT, Case, Triplets
 from recipes.mini.world import World
@@ -144,16 +144,16 @@ def alpha_errors(pipe: LayerFusionPipeline, world: World, passes: int = 8) -> tu
             world.render("foreground", obj=spec.key, seed=FRESH + k) for k in range(3 if spec.see_through else 1)
         ]
         pictures = np.stack([sample.foreground for sample in samples if sample.foreground is not None])
-        rgba = torch.from_numpy(pictures).movedim(-1, 1)[:, [3, 0, 1, 2]].float() / 255
+        rgba = torch.from_numpy(pictures).movedim(-1, 1).float() / 255
         latents = encode_transparent(pipe.vae, pipe.transparent_encoder, rgba)
         decoded = decode_transparency(
             pipe.vae, pipe.transparent_decoder, decode_picture(pipe.vae, latents), latents, passes
         )
-        errors[spec.see_through].append(float((decoded[:, 3:] - rgba[:, :1]).abs().mean()))
+        errors[spec.see_through].append(float((decoded - rgba)[:, 3:].abs().mean()))
     return float(np.mean(errors[True] + errors[False])), float(np.mean(errors[True]))
 
 
-UNHEARD_OF = ("gryphon", "submarine", "volcano", "ballroom", "foxes")
+UNHEARD_OF = ("gryphon", "submarine", "volcano", "ballroom", "gryphons")
 
 
 def words_told_apart(vocabulary: Vocabulary | None, world: World) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerfusion.evaluation.measures import Line
 from recipes.mini.checks import Check, Named
-from recipes.mini.measures import Line
 from recipes.mini.priors import TIMES, LayerScore
 
 

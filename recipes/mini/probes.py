@@ -89,7 +89,7 @@ class Corpus:
         places = {spec.key: i for i, spec in enumerate(world.scenes)}
         pictures, objects, scenes = [], [], []
         for k in range(count):
-            sample = world.sample(seed + k, kind)
+            sample = world.sample(seed + k, kind, alone=True)
             pictures.append(cv2.resize(_picture(sample, kind), (SIDE, SIDE), interpolation=cv2.INTER_AREA))
             objects.append(names.get(sample.truth["object"], len(names)))
             scenes.append(places.get(sample.truth["scene"], IGNORED))
@@ -178,7 +178,7 @@ def accuracy(probe: Probe, world: World, count: int = 500) -> dict[str, float]:
     """How often the probe is right on fresh renders it has never seen, undisturbed: shares in [0, 1]."""
     result = {}
     for kind in cast("tuple[Kind, ...]", ("foreground", "background", "composite")):
-        fresh = [world.sample(TEST_SEED + k, kind) for k in range(count)]
+        fresh = [world.sample(TEST_SEED + k, kind, alone=True) for k in range(count)]
         named = probe.name(np.stack([sample.picture for sample in fresh]).astype(np.float32) / 255)
         truths = [(sample.truth["object"] or NOTHING, sample.truth["scene"]) for sample in fresh]
         result[f"{kind} object"] = float(np.mean([n[0] == t[0] for n, t in zip(named, truths, strict=True)]))
@@ -211,7 +211,7 @@ def load(path: Path) -> tuple[Probe, dict[str, float]]:
 def main() -> None:
     """Train, measure on fresh renders, save."""
     parser = argparse.ArgumentParser(description="Train the probe that judges the embedded model.")
-    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--tier", choices=("core", "full"), default="core")
     parser.add_argument("--pictures", type=int, default=3000, help="renders of each kind")
     parser.add_argument("--steps", type=int, default=1500)

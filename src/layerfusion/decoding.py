@@ -23,6 +23,31 @@ def unscale_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     return latents * as_channels[1] / vae.config.scaling_factor + as_channels[0]
 
 
+def decode_triplets(
+    vae: AutoencoderKL, decoder: TransparentDecoder, latents: Tensor, passes: int = 8
+) -> dict[str, Tensor]:
+    """Latents (3, B, 4, h, w) of foreground, blended and background → the pictures of B triplets, by name.
+
+    One stream at a time, which bounds the memory.
+
+    Returns:
+        `foreground` (RGBA), `background`, `blended`, `composite` (the foreground over the background) and
+        `premultiplied` (the foreground over mid-grey), each (B, 3 or 4, 8h, 8w) in [0, 1], float32.
+    """
+    of_foreground, of_blended, of_background = latents
+    premultiplied = decode_picture(vae, of_foreground)
+    background, blended = decode_picture(vae, of_background), decode_picture(vae, of_blended)
+    foreground = decode_transparency(vae, decoder, premultiplied, of_foreground, passes)
+    rgb, alpha = foreground.split([3, 1], dim=1)
+    return {
+        "foreground": foreground,
+        "background": background,
+        "blended": blended,
+        "composite": rgb * alpha + background * (1 - alpha),
+        "premultiplied": premultiplied,
+    }
+
+
 def decode_picture(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """UNet latents (B, 4, h, w) → RGB (B, 3, 8h, 8w) in [0, 1], float32.
 
@@ -36,7 +61,7 @@ def decode_picture(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     def decode(dtype: torch.dtype) -> Tensor:
         return vae.decode(latents.to(dtype), return_dict=False)[0]
 
-    picture = finite(vae, decode, widen=vae.dtype == torch.float16 and vae.config.force_upcast)
+    picture = decode_finite(vae, decode, widen=vae.dtype == torch.float16 and vae.config.force_upcast)
     return (picture / 2 + 0.5).clamp(0, 1)
 
 
@@ -49,11 +74,10 @@ def decode_transparency(
     def decode(dtype: torch.dtype) -> Tensor:
         return decoder.estimate(picture.to(dtype), latents.to(dtype), passes)
 
-    alpha, rgb = finite(decoder, decode).split([1, 3], dim=1)
-    return torch.cat([rgb, alpha], dim=1)
+    return decode_finite(decoder, decode)
 
 
-def finite(module: Any, run: Callable[[torch.dtype], Tensor], widen: bool = False) -> Tensor:
+def decode_finite(module: Any, run: Callable[[torch.dtype], Tensor], widen: bool = False) -> Tensor:
     """run(dtype) in the module's own type; where that gives NaN or infinity, or with `widen`, in float32.
 
     The module is back in its own type afterwards. The result is float32.

@@ -10,6 +10,7 @@ from diffusers.utils import BaseOutput
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.method import AttentionMaps, UNetPass
+from layerfusion.triplet import Triplet
 
 if TYPE_CHECKING:
     from layerfusion.layers import LayerStack
@@ -37,7 +38,7 @@ class StepMaps:
         structure = step.structure
         if structure is not None:
             structure = structure.cpu().unflatten(0, (len(step.layout.foregrounds), step.layout.batch))
-        return cls(timestep, structure, step.maps or [])
+        return cls(timestep, structure, step.observer.maps if step.observer else [])
 
 
 @dataclass
@@ -60,16 +61,22 @@ class LayerFusionOutput(BaseOutput):
     premultiplied: Images | None = None
     maps: list[StepMaps] | None = None
 
-    def to_stack(self, index: int = 0) -> "LayerStack":
-        """Triplet `index` as layers: the foreground over the background, the blended picture as a hidden reference.
+    def triplet(self, index: int = 0) -> Triplet:
+        """Triplet `index` of the batch.
 
         Raises:
             LayerFusionError: the pictures are not PIL images.
         """
-        from layerfusion.layers import stack_from_triplet
+        batches = (self.foreground, self.background, self.blended, self.composite)
+        pictures = [batch[index] for batch in batches if isinstance(batch, list)]
+        if len(pictures) < len(batches):
+            raise LayerFusionError('a triplet is made of PIL images; generate with output_type="pil".')
+        return Triplet(*pictures)
 
-        triplet = (self.foreground[index], self.background[index], self.blended[index])
-        pictures = [picture for picture in triplet if isinstance(picture, PIL.Image.Image)]
-        if len(pictures) < len(triplet):
-            raise LayerFusionError('a stack is made of PIL images; generate with output_type="pil".')
-        return stack_from_triplet(*pictures)
+    def triplets(self) -> list[Triplet]:
+        """All of the batch; errors as for `triplet`."""
+        return [self.triplet(index) for index in range(len(self.foreground))]
+
+    def to_stack(self, index: int = 0) -> "LayerStack":
+        """Triplet `index` as layers; see `Triplet.to_stack`. Errors as for `triplet`."""
+        return self.triplet(index).to_stack()

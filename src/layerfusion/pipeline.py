@@ -1,8 +1,7 @@
 """LayerFusionPipeline: check inputs → encode prompts → prepare latents → denoise → decode."""
 
-import os
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, overload
 
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
@@ -15,43 +14,36 @@ from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from layerfusion.decoding import decode_picture, decode_transparency
+from layerfusion.decoding import decode_triplets
+from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
+from layerfusion.inputs import INPUTS, Inputs, OutputType
+from layerfusion.loading import FromSDXLMixin
 from layerfusion.method import (
     BACKGROUND,
     BLENDED,
+    FOREGROUND,
     JointAttention,
     LayerFusionConfig,
-    StreamLayout,
     resolve_structure_layer,
 )
-from layerfusion.offsets import ForegroundOffsets, load_foreground
-from layerfusion.output import LayerFusionOutput, StepMaps
-from layerfusion.prompts import (
-    Encoded,
-    Prompt,
-    as_list,
-    check_prompt,
-    first_eos,
-    repeat_to,
-    stack_conditions,
-)
+from layerfusion.offsets import ForegroundOffsets
+from layerfusion.output import LayerFusionOutput
+from layerfusion.prompts import Conditions, Encoded, Prompt, as_list, first_eos, repeat_to, stack_conditions
 from layerfusion.sampling import Generators, Sampler, initial_latents
-from layerfusion.transparency import TransparentDecoder, TransparentEncoder, load_transparent
-
-FOREGROUND = "foreground"
-# The deepest level of the transparent decoder halves the picture six times.
-SIZE_MULTIPLE = 64
+from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
 # diffusers downloads a pipeline only if it knows the module of every component.
 for component in (ForegroundOffsets, TransparentDecoder, TransparentEncoder):
     LOADABLE_CLASSES[component.__module__] = {"ModelMixin": ["save_pretrained", "from_pretrained"]}
 
-OutputType = Literal["pil", "np", "pt", "latent"]
-
 
 class LayerFusionPipeline(
-    DiffusionPipeline, StableDiffusionMixin, StableDiffusionXLLoraLoaderMixin, TextualInversionLoaderMixin
+    FromSDXLMixin,
+    DiffusionPipeline,
+    StableDiffusionMixin,
+    StableDiffusionXLLoraLoaderMixin,
+    TextualInversionLoaderMixin,
 ):
     """From two prompts, a foreground (RGBA), a background (RGB) and a blended picture (RGB), denoised together.
 
@@ -64,6 +56,8 @@ class LayerFusionPipeline(
         force_zeros_for_empty_prompt: As SDXL has it: no negative prompt means zero embeddings.
         structure_layer, structure_sign: The self-attention whose map gives the structure prior on this model, and its
             sign; see `LayerFusionConfig`. The defaults are the paper's: the last layer, 1.
+        defaults: The model's own settings for what a call leaves out, as `Defaults.to_dict` writes them.
+        vocabulary: What the model knows, for a model of few words; see `layerfusion.models.Vocabulary`.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->vae->transparent_decoder"
@@ -97,6 +91,8 @@ class LayerFusionPipeline(
         force_zeros_for_empty_prompt: bool = True,
         structure_layer: str | None = None,
         structure_sign: int = 1,
+        defaults: dict[str, Any] | None = None,
+        vocabulary: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -115,69 +111,13 @@ class LayerFusionPipeline(
             force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
             structure_layer=structure_layer,
             structure_sign=structure_sign,
+            defaults=defaults,
+            vocabulary=vocabulary,
         )
+        self.defaults = Defaults.from_dict(defaults or {})
         self.vae_scale_factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
         self.default_sample_size = self.unet.config.sample_size
-
-    @classmethod
-    def from_sdxl(
-        cls,
-        sdxl: StableDiffusionXLPipeline,
-        foreground: ForegroundOffsets | str | os.PathLike[str],
-        transparent_decoder: TransparentDecoder | str | os.PathLike[str] | None,
-        transparent_encoder: TransparentEncoder | str | os.PathLike[str] | None = None,
-        **config: Any,
-    ) -> "LayerFusionPipeline":
-        """A loaded SDXL pipeline, sharing its parts, and LayerDiffuse's weights.
-
-        Args:
-            sdxl: Any `StableDiffusionXLPipeline`.
-            foreground: The foreground offsets, or a file of them in any published form.
-            transparent_decoder, transparent_encoder: LayerDiffuse's transparent VAE, or its files.
-            config: `structure_layer`, `structure_sign`.
-
-        Raises:
-            LayerFusionError: a file is missing or holds something else.
-        """
-        if isinstance(foreground, ForegroundOffsets):
-            offsets = foreground
-        else:
-            offsets = load_foreground(os.fspath(foreground), sdxl.unet)
-        decoder = _transparent(TransparentDecoder, transparent_decoder)
-        encoder = _transparent(TransparentEncoder, transparent_encoder)
-        return cls(
-            sdxl.vae,
-            sdxl.text_encoder,
-            sdxl.text_encoder_2,
-            sdxl.tokenizer,
-            sdxl.tokenizer_2,
-            sdxl.unet,
-            sdxl.scheduler,
-            foreground=offsets.to(sdxl.unet.device, sdxl.unet.dtype),
-            transparent_decoder=None if decoder is None else decoder.to(sdxl.device),
-            transparent_encoder=None if encoder is None else encoder.to(sdxl.device),
-            force_zeros_for_empty_prompt=sdxl.config.force_zeros_for_empty_prompt,
-            **config,
-        )
-
-    @classmethod
-    def from_single_file(
-        cls,
-        pretrained_model_link_or_path: str | os.PathLike[str],
-        foreground: ForegroundOffsets | str | os.PathLike[str],
-        transparent_decoder: TransparentDecoder | str | os.PathLike[str] | None,
-        transparent_encoder: TransparentEncoder | str | os.PathLike[str] | None = None,
-        **kwargs: Any,
-    ) -> "LayerFusionPipeline":
-        """An SDXL checkpoint in one `.safetensors` file; the rest as `from_sdxl` takes it.
-
-        `kwargs` go to `StableDiffusionXLPipeline.from_single_file` (`torch_dtype`, `config`, `local_files_only`, …).
-        """
-        if not str(pretrained_model_link_or_path).endswith(".safetensors"):
-            raise LayerFusionError(f"{pretrained_model_link_or_path} is not a .safetensors file; convert it to one.")
-        sdxl = StableDiffusionXLPipeline.from_single_file(str(pretrained_model_link_or_path), **kwargs)
-        return cls.from_sdxl(sdxl, foreground, transparent_decoder, transparent_encoder)
 
     def fuse_foreground(self) -> None:
         """Keep ε_FG's projections as dense weights: faster, for the memory of one more copy of the projections."""
@@ -186,6 +126,11 @@ class LayerFusionPipeline(
     def unfuse_foreground(self) -> None:
         """Undo `fuse_foreground`."""
         self.foreground.unfuse()
+
+    @property
+    def size_multiple(self) -> int:
+        """Both sides of a picture must be multiples of this many pixels: the transparent decoder halves them."""
+        return self.vae_scale_factor if self.transparent_decoder is None else self.transparent_decoder.side_multiple
 
     @property
     def guidance_scale(self) -> float:
@@ -204,7 +149,13 @@ class LayerFusionPipeline(
         """Set `_interrupt` from `callback_on_step_end` to stop after the current step; what is there is decoded."""
         return self._interrupt
 
-    @torch.no_grad()
+    @overload
+    def __call__(self, *args: Any, return_dict: Literal[True] = True, **kwargs: Any) -> LayerFusionOutput: ...
+
+    @overload
+    def __call__(self, *args: Any, return_dict: Literal[False], **kwargs: Any) -> tuple[Any, ...]: ...
+
+    @torch.no_grad()  # type: ignore[misc]  # it names the arguments that the overloads leave open
     def __call__(
         self,
         foreground_prompt: Prompt | None = None,
@@ -212,10 +163,10 @@ class LayerFusionPipeline(
         *,
         height: int | None = None,
         width: int | None = None,
-        num_inference_steps: int = 25,
+        num_inference_steps: int | None = None,
         timesteps: list[int] | None = None,
         sigmas: list[float] | None = None,
-        guidance_scale: float = 7.0,
+        guidance_scale: float | None = None,
         guidance_rescale: float = 0.0,
         negative_foreground_prompt: Prompt | None = None,
         negative_background_prompt: Prompt | None = None,
@@ -251,16 +202,18 @@ class LayerFusionPipeline(
 
         Args:
             foreground_prompt, background_prompt: One prompt or a list; a single one goes with every one of the other.
-            height, width: In pixels, multiples of 64; the model's own size where None.
-            guidance_scale: Classifier-free guidance of every stream; 1 or less turns it off.
-            negative_foreground_prompt, negative_background_prompt: What to steer away from.
+            height, width: In pixels, multiples of `size_multiple`; the model's own size where None.
+            num_inference_steps, guidance_scale: The model's own where None (`defaults`); guidance of every stream, of 1
+                or less turns it off.
+            negative_foreground_prompt, negative_background_prompt: What to steer away from; the model's own where None,
+                nothing where "".
             generator: One, or a list of B; a list makes each triplet independent of the batch it is in. None draws a
                 seed from torch's global generator.
             latents: Initial noise of unit variance: (B, 4, h, w) shared by the streams, or (3, B, 4, h, w) for
                 foreground, blended and background.
             foreground_prompt_embeds, …: (prompts, T, C) and pooled (prompts, C'), in place of prompts.
             foreground_eos: With foreground embeddings, the place of the first end-of-text token of each prompt.
-            config: The switches of the method; the paper's values where None.
+            config: The switches of the method; the model's own where None. `LayerFusionConfig.paper()` is the paper's.
             transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster.
             return_premultiplied: Also return the foreground over mid-grey.
             return_maps: Also return the priors and masks of every step and attention.
@@ -273,129 +226,127 @@ class LayerFusionPipeline(
         Raises:
             LayerFusionError: an input is missing, contradictory or out of range.
         """
-        config = config or LayerFusionConfig()
-        height = height or self.default_sample_size * self.vae_scale_factor
-        width = width or self.default_sample_size * self.vae_scale_factor
+        arguments = locals()
+        inputs = self.check_inputs(**{name: arguments[name] for name in INPUTS})
+        conditions = self.encode(inputs)
+        sampler = self.prepare(inputs, conditions)
+        self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
+        output = self.decode(sampler.latents, output_type, transparency_passes, return_premultiplied)
+        output.maps = sampler.maps
+        self.maybe_free_model_hooks()
+        return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
-        # 1. Check inputs
-        self.check_inputs(
-            height, width, num_images_per_prompt, output_type, transparency_passes, callback_on_step_end_tensor_inputs
-        )
-        foregrounds = check_prompt(
-            "foreground", foreground_prompt, foreground_prompt_embeds, pooled_foreground_prompt_embeds
-        )
-        backgrounds = check_prompt(
-            "background", background_prompt, background_prompt_embeds, pooled_background_prompt_embeds
-        )
-        count = max(foregrounds, backgrounds)
-        if not {foregrounds, backgrounds} <= {1, count}:
-            raise LayerFusionError(
-                f"there are {foregrounds} foreground prompts and {backgrounds} background prompts; "
-                "give as many of each, or one."
-            )
-        if foreground_prompt_embeds is not None and foreground_eos is None:
-            raise LayerFusionError(
-                "foreground_prompt_embeds come without foreground_eos; give the place of each prompt's first "
-                "end-of-text token, which the content confidence is read from."
-            )
-        self._guidance_scale = guidance_scale
-        self._interrupt = False
-        device = self._execution_device
+    def check_inputs(self, **given: Any) -> Inputs:
+        """The arguments of `__call__`, completed by the model's own defaults.
 
-        # 2. Encode prompts
-        def encode(prompt: Prompt | None, negative_prompt: Prompt | None, *embeds: Tensor | None) -> Encoded:
-            names = (
-                "prompt_embeds",
-                "pooled_prompt_embeds",
-                "negative_prompt_embeds",
-                "negative_pooled_prompt_embeds",
-            )
-            encoded = self.encode_prompt(
-                prompt=repeat_to(count, as_list(prompt)),
-                negative_prompt=negative_prompt,
-                device=device,
-                num_images_per_prompt=num_images_per_prompt,
-                do_classifier_free_guidance=self.do_classifier_free_guidance,
-                clip_skip=clip_skip,
-                **{name: repeat_to(count, value) for name, value in zip(names, embeds, strict=True)},
-            )
-            return Encoded(*encoded)
+        Raises:
+            LayerFusionError: an input is missing, contradictory or out of range.
+        """
+        side = self.default_sample_size * self.vae_scale_factor
+        inputs = Inputs.completed(given, self.defaults, (side, side))
+        inputs.check(self.size_multiple, self.transparent_decoder is not None)
+        return inputs
 
-        foreground = encode(
-            foreground_prompt,
-            negative_foreground_prompt,
-            foreground_prompt_embeds,
-            pooled_foreground_prompt_embeds,
-            negative_foreground_prompt_embeds,
-            negative_pooled_foreground_prompt_embeds,
+    def encode(self, inputs: Inputs) -> Conditions:
+        """Prompts → what every row of the batch is conditioned on, on the pipeline's device."""
+        device, layout = self._execution_device, inputs.layout
+        foreground, background = (
+            Encoded(
+                *self.encode_prompt(
+                    **prompts.repeated(inputs.pairs),
+                    device=device,
+                    num_images_per_prompt=inputs.num_images_per_prompt,
+                    do_classifier_free_guidance=inputs.guidance,
+                    clip_skip=inputs.clip_skip,
+                )
+            )
+            for prompts in (inputs.foreground, inputs.background)
         )
-        background = encode(
-            background_prompt,
-            negative_background_prompt,
-            background_prompt_embeds,
-            pooled_background_prompt_embeds,
-            negative_background_prompt_embeds,
-            negative_pooled_background_prompt_embeds,
-        )
-        if foreground_eos is None:
+        if inputs.foreground.eos is None:
             tokenizer = self.tokenizer or self.tokenizer_2
-            eos = first_eos(tokenizer, self.maybe_convert_prompt(as_list(foreground_prompt), tokenizer))
+            eos = first_eos(tokenizer, self.maybe_convert_prompt(as_list(inputs.foreground.prompt), tokenizer))
         else:
-            eos = torch.tensor(foreground_eos)
-        layout = StreamLayout(count * num_images_per_prompt, self.do_classifier_free_guidance, (FOREGROUND,))
+            eos = torch.tensor(inputs.foreground.eos)
         time_ids = self._get_add_time_ids(
-            original_size or (height, width),
-            crops_coords_top_left,
-            target_size or (height, width),
+            inputs.original_size or (inputs.height, inputs.width),
+            inputs.crops_coords_top_left,
+            inputs.target_size or (inputs.height, inputs.width),
             dtype=foreground.prompt_embeds.dtype,
             text_encoder_projection_dim=foreground.pooled_prompt_embeds.shape[-1],
         )
-        encoded = {FOREGROUND: foreground, BLENDED: background, BACKGROUND: background}
-
-        # 3. Prepare timesteps and latents
-        timesteps, num_inference_steps = retrieve_timesteps(
-            self.scheduler, num_inference_steps, device, timesteps, sigmas
+        return stack_conditions(
+            layout,
+            {FOREGROUND: foreground, BLENDED: background, BACKGROUND: background},
+            time_ids.to(device),
+            repeat_to(inputs.pairs, eos).repeat_interleave(inputs.num_images_per_prompt).to(device),
         )
-        self._num_timesteps = len(timesteps)
-        size = (height // self.vae_scale_factor, width // self.vae_scale_factor)
+
+    def prepare(self, inputs: Inputs, conditions: Conditions) -> Sampler:
+        """Set the scheduler's timesteps, draw the noise, and lay out the run; nothing is computed yet."""
+        device, layout = self._execution_device, inputs.layout
+        timesteps, _ = retrieve_timesteps(
+            self.scheduler, inputs.num_inference_steps, device, inputs.timesteps, inputs.sigmas
+        )
         noise, generators = initial_latents(
             layout,
-            (self.unet.config.in_channels, *size),
-            foreground.prompt_embeds.dtype,
+            (
+                self.unet.config.in_channels,
+                inputs.height // self.vae_scale_factor,
+                inputs.width // self.vae_scale_factor,
+            ),
+            conditions.prompt_embeds.dtype,
             device,
-            generator,
-            latents,
-            config.share_noise,
+            inputs.generator,
+            inputs.latents,
+            inputs.config.share_noise,
         )
-
-        # 4. Denoise
         # Calling the component, rather than reading from it, lets model offloading bring it to the device.
         self.foreground()
         joint = JointAttention(
             self.unet,
             self.foreground,
-            config,
-            resolve_structure_layer(self.unet, config.structure_layer or self.config.structure_layer),
-            config.structure_sign or self.config.structure_sign,
+            inputs.config,
+            resolve_structure_layer(self.unet, inputs.config.structure_layer or self.config.structure_layer),
+            inputs.config.structure_sign or self.config.structure_sign,
         )
-        sampler = Sampler(
+        return Sampler(
             joint,
             layout,
             self.scheduler,
-            num_steps=len(timesteps),
+            timesteps=timesteps,
             latents=noise * self.scheduler.init_noise_sigma,
-            conditions=stack_conditions(layout, encoded, time_ids.to(device)),
-            eos=repeat_to(count, eos).repeat_interleave(num_images_per_prompt).to(device),
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
-            step_kwargs=[self.prepare_extra_step_kwargs(g, eta) for g in generators],
+            conditions=conditions,
+            guidance_scale=inputs.guidance_scale,
+            guidance_rescale=inputs.guidance_rescale,
+            step_kwargs=[self.prepare_extra_step_kwargs(g, inputs.eta) for g in generators],
+            maps=[] if inputs.return_maps else None,
         )
-        maps: list[StepMaps] = []
-        with joint.installed(), self.progress_bar(total=num_inference_steps) as progress_bar:
-            for i, t in enumerate(timesteps):
-                step_maps = sampler.step(i, t, with_maps=return_maps)
-                if step_maps is not None:
-                    maps.append(step_maps)
+
+    def denoise(
+        self,
+        sampler: Sampler,
+        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> None:
+        """Take every step of a prepared run, until its latents are clean or a callback interrupts it.
+
+        Raises:
+            LayerFusionError: the callback asks for a tensor that is not there.
+        """
+        unknown = sorted(set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs))
+        if unknown:
+            raise LayerFusionError(
+                f"callback_on_step_end_tensor_inputs has {', '.join(unknown)}; "
+                f"choose from {', '.join(self._callback_tensor_inputs)}."
+            )
+        self._guidance_scale, self._num_timesteps, self._interrupt = (
+            sampler.guidance_scale,
+            len(sampler.timesteps),
+            False,
+        )
+        with sampler.joint.installed(), self.progress_bar(total=self._num_timesteps) as progress_bar:
+            for i, t in enumerate(sampler.timesteps):
+                sampler.step(i, t)
                 if callback_on_step_end is not None:
                     asked = {name: getattr(sampler, name) for name in callback_on_step_end_tensor_inputs}
                     changed = callback_on_step_end(self, i, t, asked)
@@ -404,83 +355,25 @@ class LayerFusionPipeline(
                 if self.interrupt:
                     break
 
-        # 5. Decode
-        output = self.decode(layout, sampler.latents, output_type, transparency_passes, return_premultiplied)
-        output.maps = maps if return_maps else None
-        self.maybe_free_model_hooks()
-        if not return_dict:
-            return output.foreground, output.background, output.blended, output.composite
-        return output
-
-    def check_inputs(
-        self,
-        height: int,
-        width: int,
-        num_images_per_prompt: int,
-        output_type: str,
-        transparency_passes: int,
-        callback_on_step_end_tensor_inputs: Sequence[str],
-    ) -> None:
-        """Raise a LayerFusionError for what is not supported, instead of guessing."""
-        check_size(width, height)
-        if num_images_per_prompt < 1:
-            raise LayerFusionError(f"num_images_per_prompt is {num_images_per_prompt}; give 1 or more.")
-        if output_type not in get_args(OutputType):
-            raise LayerFusionError(f"output_type is {output_type!r}; choose one of {', '.join(get_args(OutputType))}.")
-        if output_type != "latent" and self.transparent_decoder is None:
-            raise LayerFusionError(
-                'the pipeline has no transparent_decoder to find alpha with; load one, or ask for output_type="latent".'
-            )
-        if transparency_passes not in (1, 8):
-            raise LayerFusionError(f"transparency_passes is {transparency_passes}; give 1 or 8.")
-        unknown = sorted(set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs))
-        if unknown:
-            raise LayerFusionError(
-                f"callback_on_step_end_tensor_inputs has {', '.join(unknown)}; "
-                f"choose from {', '.join(self._callback_tensor_inputs)}."
-            )
-
+    @torch.no_grad()
     def decode(
         self,
-        layout: StreamLayout,
         latents: Tensor,
-        output_type: OutputType,
-        transparency_passes: int,
-        return_premultiplied: bool,
+        output_type: OutputType = "pil",
+        transparency_passes: int = 8,
+        return_premultiplied: bool = False,
     ) -> LayerFusionOutput:
-        """Latents (S, B, 4, h, w) → pictures. One stream at a time, which bounds the memory."""
-        streams = dict(zip(layout.names, latents, strict=True))
+        """Latents (3, B, 4, h, w) of foreground, blended and background → pictures.
+
+        One stream at a time, which bounds the memory. For the other arguments see `__call__`.
+        """
+        foreground, blended, background = latents
         if output_type == "latent":
-            return LayerFusionOutput(streams[FOREGROUND], streams[BACKGROUND], streams[BLENDED])
-        premultiplied = decode_picture(self.vae, streams[FOREGROUND])
-        background = decode_picture(self.vae, streams[BACKGROUND])
-        blended = decode_picture(self.vae, streams[BLENDED])
-        foreground = decode_transparency(
-            self.vae, self.transparent_decoder, premultiplied, streams[FOREGROUND], transparency_passes
-        )
-        rgb, alpha = foreground.split([3, 1], dim=1)
-        composite = rgb * alpha + background * (1 - alpha)
-
-        def picture(tensor: Tensor) -> Any:
-            return self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
-
-        return LayerFusionOutput(
-            foreground=picture(foreground),
-            background=picture(background),
-            blended=picture(blended),
-            composite=picture(composite),
-            premultiplied=picture(premultiplied) if return_premultiplied else None,
-        )
-
-
-def _transparent(kind: Any, given: Any) -> Any:
-    return load_transparent(kind, os.fspath(given)) if isinstance(given, (str, os.PathLike)) else given
-
-
-def check_size(width: int, height: int) -> None:
-    """Raise a LayerFusionError for a size that the transparent decoder cannot halve often enough."""
-    if min(width, height) < SIZE_MULTIPLE or width % SIZE_MULTIPLE or height % SIZE_MULTIPLE:
-        nearest = (max(SIZE_MULTIPLE, round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in (width, height))
-        raise LayerFusionError(
-            f"the size {width}x{height} is not divisible by {SIZE_MULTIPLE}; try {'x'.join(map(str, nearest))}."
-        )
+            return LayerFusionOutput(foreground, background, blended)
+        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes)
+        pictures = {
+            name: self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
+            for name, tensor in tensors.items()
+            if name != "premultiplied" or return_premultiplied
+        }
+        return LayerFusionOutput(**pictures)

@@ -12,6 +12,58 @@ from layerfusion.method import StreamLayout
 Prompt = str | list[str]
 
 
+@dataclass(frozen=True)
+class Prompts:
+    """What one model is asked to draw: prompts, or embeddings in their place.
+
+    Attributes:
+        name: "foreground" or "background", as errors call it.
+        prompt, negative_prompt: One, or a list of N.
+        prompt_embeds, negative_prompt_embeds: (N, T, C).
+        pooled_prompt_embeds, negative_pooled_prompt_embeds: (N, C').
+        eos: With embeddings of foreground prompts, the place of the first end-of-text token of each.
+    """
+
+    name: str
+    prompt: Prompt | None = None
+    negative_prompt: Prompt | None = None
+    prompt_embeds: Tensor | None = None
+    pooled_prompt_embeds: Tensor | None = None
+    negative_prompt_embeds: Tensor | None = None
+    negative_pooled_prompt_embeds: Tensor | None = None
+    eos: list[int] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many prompts there are, N."""
+        return len(as_list(self.prompt) or []) if self.prompt_embeds is None else len(self.prompt_embeds)
+
+    def check(self) -> None:
+        """Raise a LayerFusionError where there is no prompt, an empty one, or one beside embeddings."""
+        if (self.prompt is None) == (self.prompt_embeds is None):
+            raise LayerFusionError(f"give either {self.name}_prompt or {self.name}_prompt_embeds, and not both.")
+        if self.prompt_embeds is not None:
+            if self.pooled_prompt_embeds is None:
+                raise LayerFusionError(
+                    f"{self.name}_prompt_embeds come without pooled_{self.name}_prompt_embeds; give both."
+                )
+            return
+        prompts = as_list(self.prompt)
+        if not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
+            raise LayerFusionError(f"the {self.name} prompt is empty; say what to draw.")
+
+    def repeated(self, count: int) -> dict[str, Any]:
+        """The arguments of SDXL's `encode_prompt`, a single prompt or embedding repeated to `count`."""
+        return {
+            "prompt": repeat_to(count, as_list(self.prompt)),
+            "negative_prompt": self.negative_prompt,
+            "prompt_embeds": repeat_to(count, self.prompt_embeds),
+            "pooled_prompt_embeds": repeat_to(count, self.pooled_prompt_embeds),
+            "negative_prompt_embeds": repeat_to(count, self.negative_prompt_embeds),
+            "negative_pooled_prompt_embeds": repeat_to(count, self.negative_pooled_prompt_embeds),
+        }
+
+
 class Encoded(NamedTuple):
     """One prompt list as SDXL's `encode_prompt` returns it: (B, T, C) and pooled (B, C'); negatives may be None."""
 
@@ -21,7 +73,7 @@ class Encoded(NamedTuple):
     negative_pooled_prompt_embeds: Tensor | None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Conditions:
     """What the UNet is conditioned on, row by row of a `StreamLayout`.
 
@@ -29,11 +81,13 @@ class Conditions:
         prompt_embeds: (rows, T, C).
         pooled_prompt_embeds: (rows, C').
         time_ids: (rows, 6), SDXL's original size, crop and target size.
+        eos: (F·B,) the place of the first end-of-text token of each foreground prompt.
     """
 
     prompt_embeds: Tensor
     pooled_prompt_embeds: Tensor
     time_ids: Tensor
+    eos: Tensor
 
     def unet_arguments(self) -> dict[str, Any]:
         return {
@@ -44,7 +98,7 @@ class Conditions:
     def conditional_foregrounds(self, layout: StreamLayout) -> "Conditions":
         """The rows of the prior pass."""
         rows = layout.conditional_foregrounds
-        return Conditions(rows(self.prompt_embeds), rows(self.pooled_prompt_embeds), rows(self.time_ids))
+        return Conditions(rows(self.prompt_embeds), rows(self.pooled_prompt_embeds), rows(self.time_ids), self.eos)
 
 
 def as_list(prompt: Prompt | None) -> list[str] | None:
@@ -58,13 +112,14 @@ def repeat_to(count: int, values: Any) -> Any:
     return values.repeat(count, *[1] * (values.ndim - 1)) if isinstance(values, Tensor) else values * count
 
 
-def stack_conditions(layout: StreamLayout, encoded: dict[str, Encoded], time_ids: Tensor) -> Conditions:
+def stack_conditions(layout: StreamLayout, encoded: dict[str, Encoded], time_ids: Tensor, eos: Tensor) -> Conditions:
     """Lay the streams' embeddings out in the order of the batch's rows.
 
     Args:
         layout: The order of the rows.
         encoded: For each stream's name, its prompts; B of them.
         time_ids: (1, 6), the same for every row.
+        eos: (F·B,), see `Conditions`.
     """
 
     def rows(conditional: str, unconditional: str) -> Tensor:
@@ -75,6 +130,7 @@ def stack_conditions(layout: StreamLayout, encoded: dict[str, Encoded], time_ids
         rows("prompt_embeds", "negative_prompt_embeds"),
         rows("pooled_prompt_embeds", "negative_pooled_prompt_embeds"),
         time_ids.repeat(layout.rows, 1),
+        eos,
     )
 
 
@@ -82,21 +138,3 @@ def first_eos(tokenizer: Any, prompts: list[str]) -> Tensor:
     """The place of the first end-of-text token of each prompt, (B,). A prompt cut at the limit still ends with one."""
     ids = tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True).input_ids
     return torch.tensor([row.index(tokenizer.eos_token_id) for row in ids])
-
-
-def check_prompt(name: str, prompt: Prompt | None, embeds: Tensor | None, pooled: Tensor | None) -> int:
-    """How many prompts there are.
-
-    Raises:
-        LayerFusionError: there is no prompt, an empty one, or one beside embeddings.
-    """
-    if (prompt is None) == (embeds is None):
-        raise LayerFusionError(f"give either {name}_prompt or {name}_prompt_embeds, and not both.")
-    if embeds is not None:
-        if pooled is None:
-            raise LayerFusionError(f"{name}_prompt_embeds come without pooled_{name}_prompt_embeds; give both.")
-        return len(embeds)
-    prompts = as_list(prompt)
-    if not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
-        raise LayerFusionError(f"the {name} prompt is empty; say what to draw.")
-    return len(prompts)

@@ -11,7 +11,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.method import JointAttention, StreamLayout, UNetPass
+from layerfusion.method import JointAttention, Observer, StreamLayout, UNetPass
 from layerfusion.output import StepMaps
 from layerfusion.prompts import Conditions
 
@@ -26,31 +26,31 @@ class Sampler:
         joint: The attention of all streams, installed on the UNet while steps are taken.
         layout: The order of the batch's rows.
         scheduler: Its timesteps are set; each stream gets a copy.
-        num_steps: How many steps the run has, n of `LayerFusionConfig.blend_range`.
+        timesteps: From noise to picture; n of `LayerFusionConfig.blend_range` is how many they are.
         latents: (S, B, 4, h, w), replaced by each step.
         conditions: What the UNet is conditioned on.
-        eos: (F·B,) place of the first end-of-text token of each foreground prompt.
         guidance_scale, guidance_rescale: Classifier-free guidance, where the layout has it.
         step_kwargs: For each stream, what its scheduler's step takes besides (generator, eta).
+        maps: Collects the priors and masks of every step; None collects nothing.
     """
 
     joint: JointAttention
     layout: StreamLayout
     scheduler: SchedulerMixin
-    num_steps: int
+    timesteps: Tensor
     latents: Tensor
     conditions: Conditions
-    eos: Tensor
     guidance_scale: float
     guidance_rescale: float
     step_kwargs: list[dict[str, Any]]
+    maps: list[StepMaps] | None = None
     schedulers: list[SchedulerMixin] = field(init=False)
 
     def __post_init__(self) -> None:
         self.schedulers = [copy.deepcopy(self.scheduler) for _ in self.layout.names]
 
-    def step(self, i: int, t: Tensor, with_maps: bool = False) -> StepMaps | None:
-        """Denoise every stream from timestep `t`, the `i`-th from 0; with `with_maps`, return the priors and masks."""
+    def step(self, i: int, t: Tensor) -> None:
+        """Denoise every stream from timestep `t`, the `i`-th from 0."""
         inputs = [s.scale_model_input(x, t) for s, x in zip(self.schedulers, self.latents, strict=True)]
         # Both guidance halves see the same input: (S, B, …) → (S·G·B, …).
         rows = torch.stack([x for x in inputs for _ in range(self.layout.halves)]).flatten(0, 1)
@@ -58,10 +58,10 @@ class Sampler:
         joint_pass = UNetPass(
             self.layout,
             size=(rows.shape[-2], rows.shape[-1]),
-            eos=self.eos,
-            blend=config.blends_at(i, self.num_steps),
+            eos=self.conditions.eos,
+            blend=config.blends_at(i, len(self.timesteps)),
             take_structure=config.blend and config.structure_from == "previous_step",
-            maps=[] if with_maps else None,
+            observer=None if self.maps is None else Observer(),
         )
         joint_pass.structure = self._structure(joint_pass, rows, t)
         prediction = self.joint.predict(joint_pass, rows, t, **self.conditions.unet_arguments())
@@ -74,7 +74,8 @@ class Sampler:
                 )
             ]
         )
-        return StepMaps.of(float(t), joint_pass) if with_maps else None
+        if self.maps is not None:
+            self.maps.append(StepMaps.of(float(t), joint_pass))
 
     def _structure(self, joint_pass: UNetPass, rows: Tensor, t: Tensor) -> Tensor | None:
         """s' for a step, (F·B, h, w): from a prior pass of the conditional foregrounds alone, or the step before."""
@@ -82,8 +83,7 @@ class Sampler:
         if not joint_pass.blend or config.mask == "cross":
             return None
         if self.joint.structure is None or config.structure_from == "prior_pass":
-            alone = StreamLayout(layout.batch, guidance=False, foregrounds=layout.foregrounds, plain=())
-            prior_pass = UNetPass(alone, joint_pass.size, self.eos, take_structure=True)
+            prior_pass = UNetPass(layout.prior_pass(), joint_pass.size, self.conditions.eos, take_structure=True)
             arguments = self.conditions.conditional_foregrounds(layout).unet_arguments()
             self.joint.take_prior(prior_pass, layout.conditional_foregrounds(rows), t, **arguments)
         return self.joint.structure

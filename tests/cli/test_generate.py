@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from layerfusion import layers
 from layerfusion.cli import app
-from layerfusion.cli.record import PNG_KEY
 from layerfusion.models.locate import fingerprint
+from layerfusion.runs.record import PNG_KEY
 from tests.models.test_vocabulary import KNOWN
 from tests.models.tiny_files import save_layerdiffuse, save_sdxl, tiny_pipeline
 
@@ -28,8 +28,7 @@ PROMPTS = ("a red fox", "a snowy forest")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "tiny"
-    tiny_pipeline().save_pretrained(folder)
-    (folder / "layerfusion.json").write_text(json.dumps({"steps": 2, "guidance_scale": 2.5}))
+    tiny_pipeline(defaults={"steps": 2, "guidance_scale": 2.5}).save_pretrained(folder)
     return folder
 
 
@@ -186,10 +185,10 @@ def test_an_interruption_leaves_no_half_written_triplet(
         return original(*_, **__)
 
     if stage == "sampling":
-        from layerfusion.evaluation.priors import Watcher
+        from layerfusion.evaluation.priors import LatentsNear
 
-        original: Any = Watcher.__call__
-        monkeypatch.setattr(Watcher, "__call__", interrupted)
+        original: Any = LatentsNear.__call__
+        monkeypatch.setattr(LatentsNear, "__call__", interrupted)
     else:
         original = Image.Image.save
         monkeypatch.setattr(Image.Image, "save", interrupted)
@@ -219,13 +218,13 @@ BAD = [
     (["", "a forest"], "the foreground prompt is empty"),
     (["a fox", "  "], "the background prompt is empty"),
     (["a fox"], "the background prompt is empty"),
-    ([*PROMPTS, "--size", "100x64"], "not divisible by 64; try 128x64"),
+    ([*PROMPTS, "--size", "100x64"], "not divisible by 8; try 96x64"),
     ([*PROMPTS, "--size", "big"], "not WIDTHxHEIGHT"),
     ([*PROMPTS, "--model", "realvisx"], "did you mean 'realvisxl'"),
     ([*PROMPTS, "--model", "nowhere/"], "there is no model"),
     ([*PROMPTS, "--boundary", "-1"], "boundary is -1"),
-    ([*PROMPTS, "--guidance", "nan"], "not a finite number"),
-    ([*PROMPTS, "--seed", "-4"], "the seed -4 is out of range"),
+    ([*PROMPTS, "--guidance", "nan"], "wrong value for --guidance: nan"),
+    ([*PROMPTS, "--seed", "-4"], "wrong value for --seed: -4; give a number from 0"),
     ([*PROMPTS, "--mask", "both"], "--mask"),
     ([*PROMPTS, "--dtype", "int8"], "--dtype"),
     ([*PROMPTS, "--offload", "disk"], "--offload"),
@@ -245,7 +244,7 @@ BAD = [
     (["--from", "wrong.json"], "wrong value for steps"),
     (["--from", "batch.json"], "wrong value for batch_size"),
     (["--from", "switch.json"], "no setting 'masks'"),
-    (["--from", "kind.json"], "wrong kind"),
+    (["--from", "kind.json"], "wrong type for boundary"),
     (["--from", "plain.png"], "carries no settings"),
     (["--from", "cut.png"], "cannot be read"),
 ]
@@ -329,7 +328,8 @@ def knowing(model: Path, tmp_path: Path) -> Iterator[Path]:
     """The model with a vocabulary."""
     folder = tmp_path / "knowing"
     shutil.copytree(model, folder)
-    (folder / "vocabulary.json").write_text(json.dumps(KNOWN))
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "vocabulary": KNOWN}))
     yield folder
 
 

@@ -5,12 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from layerfusion import LayerFusionConfig, LayerFusionOutput, LayerFusionPipeline
+from layerfusion import LayerFusionOutput, LayerFusionPipeline
 from layerfusion.drawing import Tile, fit, grey_map, heat_map, on_checkerboard, sheet
 from layerfusion.errors import LayerFusionError
 from layerfusion.evaluation.figures import priors_figure, short_name, structure_figure
-from layerfusion.evaluation.priors import Watcher, structure_priors
-from layerfusion.method import self_attention_layers
+from layerfusion.evaluation.priors import LatentsNear
 from tests.models.tiny_files import tiny_pipeline
 
 STEPS = 8
@@ -24,9 +23,9 @@ def pipeline() -> LayerFusionPipeline:
 
 
 @pytest.fixture(scope="module")
-def run(pipeline: LayerFusionPipeline) -> tuple[LayerFusionOutput, Watcher]:
+def run(pipeline: LayerFusionPipeline) -> tuple[LayerFusionOutput, LatentsNear]:
     steps: list[int] = []
-    watcher = Watcher(0.8, lambda: steps.append(1))
+    seen = LatentsNear(0.8, lambda: steps.append(1))
     output: Any = pipeline(
         "a red fox",
         "a snowy forest",
@@ -36,40 +35,13 @@ def run(pipeline: LayerFusionPipeline) -> tuple[LayerFusionOutput, Watcher]:
         generator=[torch.Generator().manual_seed(seed) for seed in (1, 2)],
         num_images_per_prompt=2,
         return_maps=True,
-        callback_on_step_end=watcher,
+        callback_on_step_end=seen,
     )
     assert len(steps) == STEPS
-    return output, watcher
+    return output, seen
 
 
-def test_the_structure_prior_of_the_runs_own_layer_is_the_one_the_run_used(
-    pipeline: LayerFusionPipeline, run: tuple[LayerFusionOutput, Watcher]
-) -> None:
-    output, watcher = run
-    layers = self_attention_layers(pipeline.unet)
-    used = next(step for step in output.maps or [] if step.timestep == float(watcher.timestep))
-    assert used.structure is not None
-    for index in (0, 1):
-        latents = watcher.latents[index : index + 1]
-        priors = structure_priors(pipeline, "a red fox", latents, watcher.timestep, LayerFusionConfig())
-        assert list(priors) == layers
-        torch.testing.assert_close(priors[layers[-1]], used.structure[0, index], atol=1e-4, rtol=1e-4)
-    # Another seed, another prior: the comparison above can fail.
-    assert not torch.allclose(used.structure[0, 0], used.structure[0, 1], atol=1e-2)
-
-
-def test_the_watcher_keeps_the_step_nearest_to_its_time(pipeline: LayerFusionPipeline, run: Any) -> None:
-    timesteps = pipeline.scheduler.timesteps
-    assert run[1].timestep == timesteps[int((timesteps - 800).abs().argmin())]
-
-
-def test_looking_leaves_the_unet_as_it_was(pipeline: LayerFusionPipeline, run: Any) -> None:
-    before = dict(pipeline.unet.attn_processors)
-    structure_priors(pipeline, "a fox", run[1].latents[:1], run[1].timestep, LayerFusionConfig())
-    assert pipeline.unet.attn_processors == before
-
-
-def test_the_figure_of_priors_has_a_row_for_each_time(run: tuple[LayerFusionOutput, Watcher]) -> None:
+def test_the_figure_of_priors_has_a_row_for_each_time(run: tuple[LayerFusionOutput, LatentsNear]) -> None:
     output, _ = run
     triplet = {name: output[name][1] for name in ("foreground", "background", "blended", "composite")}
     heights = [
@@ -82,7 +54,7 @@ def test_the_figure_of_priors_has_a_row_for_each_time(run: tuple[LayerFusionOutp
         priors_figure(triplet, [], 0, 1000, (0.8,))
 
 
-def test_the_figure_of_layers_frames_the_chosen_one(run: tuple[LayerFusionOutput, Watcher]) -> None:
+def test_the_figure_of_layers_frames_the_chosen_one(run: tuple[LayerFusionOutput, LatentsNear]) -> None:
     priors = {f"up_blocks.{i}.attentions.0.transformer_blocks.0.attn1": torch.rand(4, 8) for i in range(3)}
     foreground = run[0].foreground[0]
     plain = structure_figure(foreground, priors, 0.8, "")

@@ -4,14 +4,22 @@ import copy
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0, PAGIdentitySelfAttnProcessor2_0, SlicedAttnProcessor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from layerfusion import LayerFusionConfig, LayerFusionError
-from layerfusion.method import JointAttention, StreamLayout, UNetPass, resolve_structure_layer, self_attention_layers
+from layerfusion.method import (
+    JointAttention,
+    Observer,
+    StreamLayout,
+    UNetPass,
+    resolve_structure_layer,
+    self_attention_layers,
+)
 from layerfusion.method.attention import transformer_blocks
-from tests.tiny import TEXT_WIDTHS, tiny_foreground
+from tests.tiny import TEXT_WIDTHS, tiny_foreground, tiny_unet
 
 SIZE = (8, 16)
 EOS = 3
@@ -167,10 +175,10 @@ def test_joint_pass_equals_the_transcription(tiny, tiny_offsets, boundary):
 
 
 @torch.no_grad()
-def predict(unet, offsets, config, layout, sample, conditions, structure=None, maps=None):
+def predict(unet, offsets, config, layout, sample, conditions, structure=None, observer=None):
     joint = JointAttention(unet, offsets, config, resolve_structure_layer(unet, None), 1)
     eos = torch.full((len(layout.foregrounds) * layout.batch,), EOS)
-    step = UNetPass(layout, SIZE, eos, blend=config.blend, structure=structure, maps=maps)
+    step = UNetPass(layout, SIZE, eos, blend=config.blend, structure=structure, observer=observer)
     with joint.installed():
         return joint.predict(step, sample, torch.tensor(300), **conditions)
 
@@ -232,15 +240,22 @@ def test_the_ablations_use_the_masks_they_name(tiny, tiny_offsets):
     sample, conditions = unet_inputs(layout.rows)
     structure = torch.rand(1, *SIZE)
     for mask in ("combined", "self", "cross"):
-        maps = []
+        observer = Observer()
         given_structure = None if mask == "cross" else structure
         predict(
-            tiny["unet"], tiny_offsets, LayerFusionConfig(mask=mask), layout, sample, conditions, given_structure, maps
+            tiny["unet"],
+            tiny_offsets,
+            LayerFusionConfig(mask=mask),
+            layout,
+            sample,
+            conditions,
+            given_structure,
+            observer,
         )
-        assert [m.layer for m in maps] == [
+        assert [m.layer for m in observer.maps] == [
             f"{path}.{name}" for path, _ in transformer_blocks(tiny["unet"]) for name in ("attn1", "attn2")
         ]
-        for m in maps:
+        for m in observer.maps:
             assert m.soft.shape[:2] == (1, 1) and m.soft.shape[2] * 2 == m.soft.shape[3]
             assert (m.structure == 1).all() == (mask == "cross")
             assert (m.content == 1).all() == (mask == "self")
@@ -270,11 +285,11 @@ def test_several_foregrounds_are_laid_from_far_to_near(tiny, tiny_offsets):
     sample, conditions = unet_inputs(layout.rows)
     near_only = torch.zeros(2, *SIZE)
     near_only[1, :, 8:] = 1
-    maps = []
+    observer = Observer()
     config = LayerFusionConfig(share_attention=False)
-    result = predict(tiny["unet"], tiny_offsets, config, layout, sample, conditions, near_only, maps)
-    assert maps[0].soft.shape[:2] == (2, 1)
-    assert (maps[0].soft[0] == 0).all() and maps[0].soft[1].max() == 1
+    result = predict(tiny["unet"], tiny_offsets, config, layout, sample, conditions, near_only, observer)
+    assert observer.maps[0].soft.shape[:2] == (2, 1)
+    assert (observer.maps[0].soft[0] == 0).all() and observer.maps[0].soft[1].max() == 1
     # A foreground whose mask is zero blends nothing in, so it may as well not be there.
     single = StreamLayout(batch=1, guidance=True, foregrounds=("near",))
     rows = slice(2, None)
@@ -316,6 +331,36 @@ def test_the_unet_is_left_as_it_was_found_also_after_an_exception(tiny, tiny_off
         raise ZeroDivisionError
     assert dict(unet.attn_processors) == processors
     assert not any(module._forward_pre_hooks for module in unet.modules())
+
+
+def test_processors_that_would_not_be_honoured_are_refused():
+    unet = tiny_unet()
+    joint = JointAttention(unet, tiny_foreground(unet), LayerFusionConfig(), resolve_structure_layer(unet, None), 1)
+    unet.set_attn_processor(SlicedAttnProcessor(1))  # plain attention, in slices
+    with joint.installed():
+        assert "StreamProcessor" in repr(next(iter(unet.attn_processors.values())))
+    unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1").set_processor(
+        PAGIdentitySelfAttnProcessor2_0()
+    )
+    sentence = r"mid_block.*attn1\.processor is a PAGIdentity\w+, whose .*set_attn_processor\(AttnProcessor2_0\(\)\)\.$"
+    with pytest.raises(LayerFusionError, match=sentence), joint.installed():
+        pass
+    unet.set_attn_processor(AttnProcessor2_0())
+    with joint.installed():
+        pass
+
+
+def test_a_compiled_unet_gives_the_same(tiny, tiny_offsets):
+    """`torch.compile(unet)` wraps the UNet, which gives its modules other paths; compiling itself takes a minute."""
+    layout = StreamLayout(batch=1, guidance=True)
+    sample, conditions = unet_inputs(layout.rows)
+    structure = torch.rand(1, *SIZE)
+    with torch.compiler.set_stance("force_eager"):
+        results = [
+            predict(unet, tiny_offsets, LayerFusionConfig(), layout, sample, conditions, structure)
+            for unet in (tiny["unet"], torch.compile(tiny["unet"]))
+        ]
+    torch.testing.assert_close(results[0], results[1])
 
 
 def test_the_prior_pass_stops_at_its_layer(tiny, tiny_offsets):

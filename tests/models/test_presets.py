@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from layerfusion import LayerFusionConfig
 from layerfusion.errors import LayerFusionError
 from layerfusion.models import PRESETS, Defaults, defaults_for
 from layerfusion.models.hub import wanted_files
@@ -22,7 +23,13 @@ def test_presets_are_the_published_ones() -> None:
     assert sdxl.half_vae == "madebyollin/sdxl-vae-fp16-fix"
 
 
-def test_a_model_folder_carries_its_own_defaults(tmp_path: Path) -> None:
+def test_a_saved_pipelines_defaults_stand_in_its_index(tmp_path: Path) -> None:
+    own = Defaults(steps=4, size=(128, 192), config=LayerFusionConfig(mask="cross"))
+    (tmp_path / "model_index.json").write_text(json.dumps({"defaults": own.to_dict()}))
+    assert read_defaults(tmp_path, Defaults(steps=9)) == own
+
+
+def test_a_plain_sdxl_may_have_defaults_beside_it(tmp_path: Path) -> None:
     assert read_defaults(tmp_path, Defaults(steps=4)) == Defaults(steps=4)
     (tmp_path / "layerfusion.json").write_text(json.dumps({"guidance_scale": 3, "size": [128, 192]}))
     assert read_defaults(tmp_path, Defaults(steps=4)) == Defaults(steps=4, guidance_scale=3, size=(128, 192))

@@ -76,13 +76,13 @@ def test_a_folder_without_a_vocabulary_has_none(tmp_path: Path) -> None:
     assert read_vocabulary(tmp_path) is None
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"objects": 3}', '{"objects": {"animals": [{}]}}'])
+@pytest.mark.parametrize("content", ["[]", "3", '{"objects": 3}', '{"objects": {"animals": [{}]}}'])
 def test_a_broken_vocabulary_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "vocabulary.json").write_text(content)
-    with pytest.raises(LayerFusionError, match="is not a vocabulary"):
+    (tmp_path / "model_index.json").write_text(f'{{"vocabulary": {content}}}')
+    with pytest.raises(LayerFusionError, match="holds no valid vocabulary"):
         read_vocabulary(tmp_path)
 
 
-def test_a_vocabulary_is_read_from_its_file(tmp_path: Path) -> None:
-    (tmp_path / "vocabulary.json").write_text(json.dumps(KNOWN))
+def test_a_vocabulary_is_read_from_the_models_index(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"vocabulary": KNOWN}))
     assert read_vocabulary(tmp_path) == Vocabulary.from_dict(KNOWN)

@@ -16,13 +16,14 @@ from tests.tiny import tiny_components, tiny_foreground, tiny_transparent_decode
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def tiny_pipeline() -> LayerFusionPipeline:
+def tiny_pipeline(**config: Any) -> LayerFusionPipeline:
     components = tiny_components()
     return LayerFusionPipeline(
         **components,
         foreground=tiny_foreground(components["unet"]),
         transparent_decoder=tiny_transparent_decoder(),
         transparent_encoder=tiny_transparent_encoder(),
+        **config,
     )
 
 
@@ -68,4 +69,4 @@ def read_tiny_transparency(monkeypatch: pytest.MonkeyPatch) -> None:
         config = {key: value for key, value in widths[kind.__name__].items() if not key.startswith("_")}
         return load_transparent(kind, source, **config)
 
-    monkeypatch.setattr("layerfusion.pipeline.load_transparent", load)
+    monkeypatch.setattr("layerfusion.loading.load_transparent", load)

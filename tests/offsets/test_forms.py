@@ -9,12 +9,21 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from diffusers.utils import convert_state_dict_to_diffusers
 from hypothesis import given
 from hypothesis import strategies as st
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from layerfusion.offsets import ForegroundOffsets, load_foreground, offsets_from_state_dict, published_form
+from layerfusion.offsets import (
+    ForegroundOffsets,
+    attention_projections,
+    load_foreground,
+    offsets_from_state_dict,
+    published_form,
+)
 from layerfusion.offsets.forms import ldm_names
 from layerfusion.offsets.load import factored
 from tests.tiny import tiny_components, tiny_foreground
@@ -40,11 +49,24 @@ def respelled(state: dict[str, Tensor], spelling: str) -> dict[str, Tensor]:
     return {key.replace(a, down).replace(b, up): value for key, value in state.items()}
 
 
+def kohya(state: dict[str, Tensor], ldm: dict[str, str]) -> dict[str, Tensor]:
+    """A diffusers LoRA with kohya's keys, in the names of `ldm`, each projection with its rank as alpha."""
+    renamed = {}
+    for key, value in state.items():
+        path, role = key.removeprefix("unet.").rsplit(".lora_", 1)
+        transformer, rest = path.split(".transformer_blocks.")
+        module = f"lora_unet_{ldm.get(transformer, transformer)}.transformer_blocks.{rest}".replace(".", "_")
+        renamed[f"{module}.lora_{'down' if role[0] == 'A' else 'up'}.weight"] = value
+        renamed[f"{module}.alpha"] = torch.tensor(float(min(value.shape)))
+    return renamed
+
+
 def files(offsets: ForegroundOffsets, unet: Any) -> dict[str, dict[str, Tensor]]:
     lora = published_form(offsets, "diffusers", unet)
     forms = {form: published_form(offsets, form, unet) for form in ("dense", "forge")}
     forms |= {"diffusers": lora, "own": offsets.state_dict()}
     forms |= {spelling: respelled(lora, spelling) for spelling in (*OLDER, "processor")}
+    forms |= {"kohya": kohya(lora, {}), "kohya in LDM's names": kohya(lora, ldm_names(unet))}
     forms["without prefix"] = {key.removeprefix("unet."): value for key, value in lora.items()}
     forms["forge diff"] = {
         key.replace("::lora::0", "::diff::0"): value @ forms["forge"][key.replace("::lora::0", "::lora::1")]
@@ -54,7 +76,10 @@ def files(offsets: ForegroundOffsets, unet: Any) -> dict[str, dict[str, Tensor]]
     return forms
 
 
-FORMS = (*OLDER, "processor", "dense", "diffusers", "forge", "own", "without prefix", "forge diff")
+FORMS = (
+    *(*OLDER, "processor", "dense", "diffusers", "forge", "own", "without prefix", "forge diff"),
+    *("kohya", "kohya in LDM's names"),
+)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -136,6 +161,40 @@ def test_alpha_scales_the_offsets(place: str, tiny: dict[str, Any], tiny_offsets
     loaded = offsets_from_state_dict(state, unet, metadata=metadata)
     for path in loaded():  # rank 4, alpha 2: half
         torch.testing.assert_close(loaded.delta(path), tiny_offsets.delta(path) / 2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lora_alpha": 3, "use_rslora": True},
+        {"lora_alpha": 3, "alpha_pattern": {"attn1.to_q": 1, "mid_block.*.to_out.0": 8}},
+        {"lora_alpha": 3, "rank_pattern": {"attn2.to_k": 2}, "use_rslora": True, "alpha_pattern": {"to_k": 1}},
+    ],
+    ids=["rslora", "alpha_pattern", "all"],
+)
+def test_a_lora_means_what_it_meant_to_peft(options: dict[str, Any], tmp_path: Path) -> None:
+    """Saved by diffusers with PEFT's configuration, which decides how far up @ down is scaled."""
+    base, trained = tiny_components()["unet"], tiny_components()["unet"]
+    targets = ["to_q", "to_k", "to_v", "to_out.0"]
+    trained.add_adapter(LoraConfig(r=4, target_modules=targets, init_lora_weights=False, **options))
+    StableDiffusionXLPipeline.save_lora_weights(
+        tmp_path,
+        unet_lora_layers=convert_state_dict_to_diffusers(get_peft_model_state_dict(trained)),
+        unet_lora_adapter_metadata=trained.peft_config["default"].to_dict(),
+    )
+    trained.fuse_lora()
+    offsets = load_foreground(tmp_path / "pytorch_lora_weights.safetensors", base, show_progress=False)
+    weights, merged = attention_projections(base), attention_projections(trained)
+    assert set(offsets()) == set(weights)
+    for path, linear in weights.items():
+        torch.testing.assert_close(linear.weight + offsets.delta(path), merged[path].weight, atol=1e-6, rtol=1e-5)
+
+
+def test_a_bias_of_zeros_is_no_obstacle(tiny: dict[str, Any], tiny_offsets: ForegroundOffsets) -> None:
+    """The difference of two UNets' attentions has one for every output projection."""
+    dense = published_form(tiny_offsets, "dense", tiny["unet"])
+    biases = {k.replace(".weight", ".bias"): torch.zeros(len(v)) for k, v in dense.items() if "to_out.0" in k}
+    assert biases and set(offsets_from_state_dict(dense | biases, tiny["unet"])()) == set(tiny_offsets())
 
 
 def test_offsets_take_the_type_of_the_unet(tiny: dict[str, Any], tiny_offsets: ForegroundOffsets) -> None:

@@ -10,7 +10,7 @@ from accelerate import cpu_offload
 from diffusers.pipelines.pipeline_loading_utils import _fetch_class_library_tuple
 from hypothesis import given
 from hypothesis import strategies as st
-from peft import LoraConfig
+from peft import LoHaConfig, LoraConfig, OFTConfig
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
@@ -95,6 +95,80 @@ def test_a_lora_acts_on_every_row_also_when_fused() -> None:
     assert (layer(x) - plain).abs().min(dim=-1).values.max() > 1e-4
 
 
+def test_fused_offsets_follow_the_unets_weights() -> None:
+    """A LoRA that is fused into the UNet, and its layers removed, leaves nothing but other weights behind."""
+    unet = tiny_components()["unet"]
+    offsets = tiny_foreground(unet)
+    offsets.fuse(unet)
+    before = offsets()[PATHS[0]].fused
+    offsets.prepare(unet)
+    assert offsets()[PATHS[0]].fused is before
+    unet.add_adapter(LoraConfig(r=1, target_modules=["to_q"], init_lora_weights=False))
+    unet.fuse_lora()
+    unet.unload_lora()
+    assert type(unet.get_submodule(PATHS[0])) is nn.Linear
+    offsets.prepare(unet)
+    x = inputs(unet.get_submodule(PATHS[0]), 3)
+    expected = attention_projections(merged(unet, offsets))[PATHS[0]](x)
+    torch.testing.assert_close(offsets.project(PATHS[0], unet.get_submodule(PATHS[0]), x, 3), expected)
+    assert (offsets()[PATHS[0]].fused - before).abs().max() > 0.01
+    offsets.unfuse()
+    offsets.prepare(unet)
+    assert offsets()[PATHS[0]].fused is None
+
+
+ADAPTERS = {
+    "LoRA": (LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False), True),
+    "LoHa": (LoHaConfig(r=2, target_modules=["to_q"], init_weights=False), True),
+    "DoRA": (LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False, use_dora=True), False),
+    "OFT": (OFTConfig(oft_block_size=4, r=0, target_modules=["to_q"], init_weights=False), False),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_that_cannot_act_on_all_streams_is_refused(name: str) -> None:
+    adapter, additive = ADAPTERS[name]
+    unet = tiny_components()["unet"]
+    offsets = tiny_foreground(unet)
+    unet.add_adapter(adapter)
+    layer, x = unet.get_submodule(PATHS[0]), inputs(attention_projections(unet)[PATHS[0]], 2)
+    if not additive:
+        with pytest.raises(LayerFusionError, match=r"to_q carries an adapter that rescales .* fuse_lora\(\)"):
+            offsets.prepare(unet)
+        unet.fuse_lora()
+    offsets.prepare(unet)
+    # What is let through is what ε_FG with the same adapter computes.
+    twin = copy.deepcopy(unet)
+    offsets.merge_into(twin)
+    expected = twin.get_submodule(PATHS[0])(x)
+    torch.testing.assert_close(offsets.project(PATHS[0], layer, x, 2), expected, atol=1e-5, rtol=1e-5)
+    assert (layer(x) - tiny_components()["unet"].get_submodule(PATHS[0])(x)).abs().max() > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_quantised_unet_runs_and_is_not_fused(tiny: dict[str, Any], tiny_offsets: ForegroundOffsets) -> None:
+    unet = torch.ao.quantization.quantize_dynamic(copy.deepcopy(tiny["unet"]), {nn.Linear}, dtype=torch.qint8)
+    for refused in (tiny_offsets.fuse, tiny_offsets.merge_into):
+        with pytest.raises(LayerFusionError, match="cannot be added to a quantised UNet"):
+            refused(unet)
+    layer, x = unet.get_submodule(PATHS[0]), torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(0))
+    tiny_offsets.prepare(unet)
+    result = tiny_offsets.project(PATHS[0], layer, x, 1)
+    torch.testing.assert_close(result, torch.cat([layer(x)[:1] + x[:1] @ tiny_offsets.delta(PATHS[0]).T, layer(x)[1:]]))
+
+
+def test_a_compiled_unet_has_the_paths_of_its_own() -> None:
+    unet = tiny_components()["unet"]
+    offsets = tiny_foreground(unet)
+    compiled = torch.compile(unet, backend="eager")
+    assert attention_projections(compiled).keys() == attention_projections(unet).keys()
+    offsets.fuse(compiled)
+    offsets.prepare(compiled)
+    x = inputs(attention_projections(unet)[PATHS[0]], 2)
+    expected = attention_projections(merged(unet, offsets))[PATHS[0]](x)
+    torch.testing.assert_close(offsets.project(PATHS[0], unet.get_submodule(PATHS[0]), x, 2), expected)
+
+
 def test_offloaded_leaves_give_the_same(tiny: dict[str, Any]) -> None:
     unet = tiny_components()["unet"]
     offsets = tiny_foreground(unet)
@@ -107,7 +181,7 @@ def test_offloaded_leaves_give_the_same(tiny: dict[str, Any]) -> None:
     offsets()
     result = offsets.project(PATHS[2], unet.get_submodule(PATHS[2]), x, 1)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
-    with pytest.raises(LayerFusionError, match="fuse before offloading"):
+    with pytest.raises(LayerFusionError, match="do it before offloading"):
         offsets.fuse(unet)
 
 

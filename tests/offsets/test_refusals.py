@@ -15,6 +15,7 @@ from layerfusion.weights import WeightsError
 from tests.tiny import tiny_transparent_decoder, tiny_transparent_encoder
 
 QUERY = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+OUT = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0"
 LDM = "diffusion_model.input_blocks.3.1.transformer_blocks.0"
 
 
@@ -73,6 +74,30 @@ WRONG = {
         lambda: zeros(("lora_unet_input_blocks_4_1_proj_in.lora_down.weight", (2, 32))),
         "is a LoRA on more than attention",
     ),
+    "kohya LoRA on SD 1.5's attention": (
+        lambda: zeros(("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight", (32, 2))),
+        "was made for a UNet of another layout",
+    ),
+    "older LoRA on SD 1.5's attention": (
+        lambda: zeros(("down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.up.weight", (32, 2))),
+        "was made for a UNet of another layout",
+    ),
+    "DoRA": (
+        lambda: zeros(
+            (f"{QUERY}.lora_A.weight", (2, 32)),
+            (f"{QUERY}.lora_B.weight", (32, 2)),
+            (f"{QUERY}.lora_magnitude_vector.weight", (32,)),
+        ),
+        "is a DoRA, which rescales the UNet's own weights",
+    ),
+    "trained bias": (
+        lambda: {f"{OUT}.weight": torch.zeros(32, 32), f"{OUT}.bias": torch.ones(32)},
+        r"changes the bias of .*attn1\.to_out\.0, and foreground offsets change weight matrices alone",
+    ),
+    "PEFT's own file": (
+        lambda: zeros((f"base_model.model.{QUERY}.lora_A.weight", (2, 32))),
+        "is an adapter as PEFT saves it, without its configuration",
+    ),
     "SD 1.5 attention sharing": (
         lambda: zeros(("layers.0.to_q_lora.0.down.weight", (2, 32))),
         "is LayerDiffuse for SD 1.5",
@@ -108,7 +133,14 @@ def test_wrong_tensors_are_named(kind: str, tiny: dict[str, Any], tmp_path: Path
         load_foreground(path, tiny["unet"], show_progress=False)
     text = str(error.value)
     assert text.startswith(str(path)) and text.endswith(".") and "\n" not in text
-    assert "take ld_diffusers_sdxl_attn.safetensors" in text or "download it again" in text
+    assert any(remedy in text for remedy in ("take ld_diffusers_sdxl_attn", "download it again", "save it with"))
+
+
+def test_a_dora_known_by_its_metadata_alone_is_refused(tiny: dict[str, Any], tiny_offsets: ForegroundOffsets) -> None:
+    state = published_form(tiny_offsets, "diffusers", tiny["unet"])
+    metadata = {"lora_adapter_metadata": json.dumps({"unet.r": 4, "unet.lora_alpha": 4, "unet.use_dora": True})}
+    with pytest.raises(WeightsError, match="is a DoRA"):
+        offsets_from_state_dict(state, tiny["unet"], metadata=metadata)
 
 
 def test_the_error_is_one_the_command_knows() -> None:

@@ -1,17 +1,20 @@
 """The training recipe on a model so small that every stage, the export and a triplet take seconds."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers.models.unets.unet_2d_blocks import DownBlock2D
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from layerfusion import LayerFusionPipeline
 from layerfusion.errors import LayerFusionError
 from recipes.mini.train.autoencoder import build_autoencoder, train_autoencoder
-from recipes.mini.train.base import train_base
+from recipes.mini.train.base import build_unet, load_base, train_base
 from recipes.mini.train.data import Pictures, over_grey
 from recipes.mini.train.decoder import train_decoder
 from recipes.mini.train.export import export
@@ -19,8 +22,9 @@ from recipes.mini.train.foreground import train_foreground
 from recipes.mini.train.latents import SCALING_FACTOR, encode_pictures, load_latents, normalise
 from recipes.mini.train.loop import Loop, load_averaged
 from recipes.mini.train.settings import Settings
-from recipes.mini.train.text import EOS, MAX_LENGTH, train_tokenizer
-from recipes.mini.train.transparency import train_transparency
+from recipes.mini.train.start import inner_state, start_from, wrap
+from recipes.mini.train.text import EOS, MAX_LENGTH, load_tokenizer, train_tokenizer
+from recipes.mini.train.transparency import train_alpha, train_transparency
 
 CPU = torch.device("cpu")
 TINY = Settings(
@@ -40,6 +44,7 @@ TINY = Settings(
     transparency_batch=2,
     offset_rank=2,
 )
+WIDE = dataclasses.replace(TINY, size=128, unet=(48, 48))
 CAPTIONS = ["a fox", "a blue car", "an owl in a cave"]
 
 
@@ -57,15 +62,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that went through all stages, two steps or so each, and its export."""
     folder = tmp_path_factory.mktemp("run")
     write_pictures(folder)
-    moment = 0.0001
-    train_autoencoder(TINY, folder, CPU, moment)
+    images = 4
+    train_autoencoder(TINY, folder, CPU, images)
     vae = build_autoencoder(TINY)
     load_averaged(folder, "autoencoder", {"vae": vae})
     encode_pictures(vae.eval(), folder, CPU)
-    train_decoder(TINY, folder, CPU, moment)
-    train_transparency(TINY, folder, CPU, moment)
-    train_base(TINY, folder, CPU, moment)
-    train_foreground(TINY, folder, CPU, moment)
+    train_decoder(TINY, folder, CPU, images)
+    train_transparency(TINY, folder, CPU, images)
+    train_alpha(TINY, folder, CPU, images)
+    train_base(TINY, folder, CPU, images)
+    train_foreground(TINY, folder, CPU, images)
     export(TINY, folder, folder / "model", "up_blocks.1.attentions.0.transformer_blocks.0.attn1", -1)
     return folder
 
@@ -143,21 +149,73 @@ def test_normalising_changes_the_latents_and_not_the_pictures() -> None:
 def test_a_stopped_stage_goes_on(tmp_path: Path) -> None:
     torch.manual_seed(0)
 
-    def loop_over(minutes: float) -> tuple[Loop, nn.Module]:
+    def loop_over(images: int) -> tuple[Loop, nn.Module]:
         module = nn.Linear(2, 1)
-        return Loop(tmp_path, "stage", {"module": module}, minutes, peak=0.1, ema=0.5, device=CPU), module
+        return Loop(tmp_path, "stage", {"module": module}, images, peak=0.1, ema=0.5, device=CPU), module
 
-    first, module = loop_over(0.0005)
+    first, module = loop_over(6)
     for _step, _due in first.steps():
-        first.update((module(torch.ones(1, 2)) - 3).pow(2).mean(), 1)
-    second, again = loop_over(0.001)
-    assert second.step == first.step and 0.4 < second.progress < 1
+        first.update((module(torch.ones(1, 2)) - 3).pow(2).mean(), 2)
+    second, again = loop_over(12)
+    assert second.step == first.step == 3 and second.progress == 0.5
     torch.testing.assert_close(again.weight, module.weight)
     moments = [loop.optimizer.state_dict()["state"][0]["exp_avg"] for loop in (first, second)]
     torch.testing.assert_close(*moments)
     averaged = nn.Linear(2, 1)
     load_averaged(tmp_path, "stage", {"module": averaged})
     torch.testing.assert_close(averaged.weight, first.ema.shadow_params[0])
+
+
+def test_the_loop_takes_the_faster_precision_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Linear(2, 1)
+    loop = Loop(tmp_path, "stage", {"module": module}, 40, peak=0.1, ema=0.5, device=CPU)
+    clock, types = [0.0], []
+    monkeypatch.setattr("recipes.mini.train.loop.time.monotonic", lambda: clock[0])
+    for _ in loop.steps():
+        with loop.autocast():
+            out = module(torch.ones(1, 2))
+        types.append(out.dtype)
+        clock[0] += 1.0 if out.dtype == torch.bfloat16 else 3.0
+        loop.update(out.float().mean(), 1)
+    assert {torch.float32, torch.bfloat16} == set(types[:4]) and set(types[20:]) == {torch.bfloat16}
+    chosen = json.loads((tmp_path / "machine.jsonl").read_text())
+    assert chosen["chosen"] == "bfloat16" and chosen["seconds_float32"] == 3 and chosen["seconds_bfloat16"] == 1
+
+
+def test_a_run_starts_from_a_finished_model(run: Path, tmp_path: Path) -> None:
+    start_from(TINY, tmp_path, run / "model")
+    ours, theirs = load_base(TINY, tmp_path, CPU), load_base(TINY, run, CPU)
+    for name, module in ours.items():
+        for ours_value, value in zip(module.parameters(), theirs[name].parameters(), strict=True):
+            torch.testing.assert_close(ours_value, value, atol=1e-3, rtol=1e-3)
+    assert load_tokenizer(tmp_path / "tokenizer")("a fox").input_ids == load_tokenizer(run / "tokenizer")("a fox").input_ids
+
+
+def enlarged(values: torch.Tensor) -> torch.Tensor:
+    return values.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def test_an_added_level_hears_and_speaks_as_the_former_unet() -> None:
+    larger = dataclasses.replace(TINY, size=256, unet=(48, *WIDE.unet))
+    assert build_unet(larger).down_blocks[0].__class__ is DownBlock2D
+    former, unet = build_unet(WIDE).eval(), build_unet(larger).eval()
+    unet.load_state_dict(unet.state_dict() | inner_state(former.state_dict(), 1))
+    wrap(unet, former)
+    small = torch.randn(2, 4, 16, 16)
+    condition = {
+        "timestep": torch.tensor([800, 100]),
+        "encoder_hidden_states": torch.randn(2, 5, 2 * WIDE.text_width),
+        "added_cond_kwargs": {"text_embeds": torch.randn(2, WIDE.text_width), "time_ids": torch.zeros(2, 6)},
+    }
+    seen: dict[str, torch.Tensor] = {}
+    unet.down_blocks[0].downsamplers[0].register_forward_hook(lambda _m, _i, output: seen.update(entered=output))
+    for name, one in (("former", former), ("ours", unet)):
+        one.conv_norm_out.register_forward_pre_hook(lambda _m, inputs, name=name: seen.update({name: inputs[0]}))
+    with torch.no_grad():
+        former(small, **condition)
+        unet(enlarged(small), **condition)
+    torch.testing.assert_close(seen["entered"], former.conv_in(small), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(seen["ours"], enlarged(seen["former"]), atol=1e-4, rtol=1e-4)
 
 
 def test_missing_pictures_are_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.models.vocabulary import Vocabulary
 from recipes.mini.world import GREY, KINDS, World, captions, fetch, load, sprites, vocabulary
 from recipes.mini.world.paint import Canvas
+from recipes.mini.world.render import SPANS
 from recipes.mini.world.scenes import PAINTERS
 from recipes.mini.world.seethrough import PAINTERS as DRAWN
 from recipes.mini.world.seethrough import draw
@@ -31,6 +32,7 @@ def test_tiers_have_the_sizes_that_were_planned() -> None:
     assert len(FULL.scenes) == 24
     assert 25 <= sum(not o.see_through for o in CORE.objects) <= 52
     assert 5 <= sum(o.see_through for o in CORE.objects) <= 12
+    assert sum(o.kind == "people" for o in CORE.objects) >= 6
     assert 12 <= len(CORE.scenes) <= 20
 
 
@@ -72,19 +74,52 @@ def test_article(words: str, phrase: str) -> None:
 def test_captions_of_composites_name_both_and_backgrounds_only_the_scene(seed: int) -> None:
     rng = np.random.default_rng(seed)
     obj, scene = CORE.objects[seed % len(CORE.objects)], CORE.scenes[seed % len(CORE.scenes)]
-    both = captions.caption(rng, obj, None, scene, None)
+    both = captions.caption(rng, [(obj, None)], [0.5], scene, None)
     assert any(phrase in both for phrase in obj.phrases)
     assert any(phrase in both for phrase in scene.phrases)
-    alone = captions.caption(rng, None, None, scene, None)
+    alone = captions.caption(rng, [], [], scene, None)
     assert alone.removeprefix("a picture of ") in {*scene.phrases, *(p.split(" ", 1)[1] for p in scene.phrases)}
-    assert len(captions.caption(rng, obj, None, None, None).split()) <= 5
+    assert len(captions.caption(rng, [(obj, None)], [0.5], None, None).split()) <= 5
 
 
 def test_plain_captions() -> None:
     car = next(o for o in CORE.objects if o.key == "car")
     table = next(s for s in CORE.scenes if s.key == "wooden table")
     sepia = next(s for s in CORE.styles if s.key == "sepia")
-    assert captions.caption(None, car, "blue", table, sepia) == "a blue car on a wooden table, sepia photograph"
+    assert captions.caption(None, [(car, "blue")], [0.5], table, sepia) == "a blue car on a wooden table, sepia photograph"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("fox", "foxes"),
+        ("butterfly", "butterflies"),
+        ("monkey", "monkeys"),
+        ("snowman", "snowmen"),
+        ("tropical fish", "tropical fish"),
+        ("slice of pizza", "slices of pizza"),
+        ("wine glass", "wine glasses"),
+    ],
+)
+def test_plurals(words: str, expected: str) -> None:
+    assert vocabulary.plural(words) == expected
+
+
+def test_captions_of_several_things() -> None:
+    fox, duck, car = (next(o for o in CORE.objects if o.key == key) for key in ("fox", "duck", "car"))
+    meadow = next(s for s in CORE.scenes if s.key == "meadow")
+
+    def words(rng: np.random.Generator | None, *things: captions.Thing) -> str:
+        centres = [0.25, 0.75] if len(things) == 2 else [0.2, 0.5, 0.8]
+        return captions.caption(rng, list(things), centres, meadow, None)
+
+    assert words(None, (fox, None), (duck, None)) == "a fox and a duck in a meadow"
+    assert words(None, (fox, None), (car, "red"), (duck, None)) == "a fox, a red car and a duck in a meadow"
+    assert words(None, (car, "red"), (car, "red")) == "two red cars in a meadow"
+    assert words(None, (duck, None), (duck, None), (duck, None)) == "three ducks in a meadow"
+    drawn = {words(np.random.default_rng(k), (fox, None), (duck, None)) for k in range(40)}
+    assert any("a fox on the left and a duck on the right" in caption for caption in drawn)
+    assert not any("duck on the left" in caption for caption in drawn)
 
 
 # Samples
@@ -104,9 +139,13 @@ def test_samples_have_their_forms_and_repeat(world: World, seed: int, kind: str)
         alpha = one.foreground[..., 3]
         assert one.foreground.shape == (64, 64, 4) and alpha.max() > 0
         assert not one.foreground[alpha == 0].any()
-        x0, y0, x1, y1 = one.truth["box"]
-        assert 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
-        assert 0.5 <= max(x1 - x0, y1 - y0) <= 0.82
+        boxes = one.truth["boxes"]
+        assert boxes[-1] == one.truth["box"] and len(boxes) == len(one.truth["objects"])
+        assert kind == "composite" or len(boxes) == 1
+        shortest, longest = SPANS[len(boxes)]
+        for x0, y0, x1, y1 in boxes:
+            assert 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
+            assert shortest - 0.02 <= max(x1 - x0, y1 - y0) <= longest + 0.02
 
 
 def test_foregrounds_lie_over_grey(world: World) -> None:
@@ -142,7 +181,11 @@ def test_fire_brings_its_own_light(world: World) -> None:
     assert min(fire.truth["gain"]) > 0.9 > 0.6 > fox.truth["gain"][0]
     assert "glow" in fire.truth["effects"]
     assert fire.background is not None
-    assert fire.picture.mean() > fire.background.mean()
+    # It lights the sand around it, and most of all the red.
+    x0, _, x1, y1 = fire.truth["box"]
+    row, column = int(64 * min(y1 + 0.06, 0.97)), int(64 * x0) - 3
+    lit, unlit = (picture[row, column].astype(float) for picture in (fire.picture, fire.background))
+    assert (lit > unlit).all() and lit[0] / unlit[0] > 1.15 * lit[2] / unlit[2]
 
 
 def test_composites_differ_from_their_background_only_near_the_thing(world: World) -> None:

@@ -51,12 +51,12 @@ def reconstruction_loss(result: Tensor, target: Tensor) -> Tensor:
     return loss + 2 * (avg_pool2d(result, 4) - avg_pool2d(target, 4)).pow(2).mean()
 
 
-def train_autoencoder(settings: Settings, run: Path, device: torch.device, minutes: float) -> None:
+def train_autoencoder(settings: Settings, run: Path, device: torch.device, images: int) -> None:
     """Train the autoencoder; checkpoint, log and sheets lie in `run`."""
     pictures = {kind: Pictures(run / "data", kind) for kind in KINDS}
     torch.manual_seed(0)
     vae = build_autoencoder(settings).to(device)
-    loop = Loop(run, "autoencoder", {"vae": vae}, minutes, peak=2e-3, ema=0.998, device=device)
+    loop = Loop(run, "autoencoder", {"vae": vae}, images, peak=1e-3, ema=0.998, device=device)
     generator = np.random.default_rng((1, loop.step))
     fixed = mixture(pictures, choose(pictures, 12, np.random.default_rng(0))).to(device)
     for step, due in loop.steps():
@@ -71,7 +71,7 @@ def train_autoencoder(settings: Settings, run: Path, device: torch.device, minut
         target = 2 * batch.to(device) - 1
         if step % 2:
             target = target.flip(3)
-        with torch.autocast(device.type, torch.bfloat16):
+        with loop.autocast():
             posterior = vae.encode(target).latent_dist
             result = vae.decode(posterior.sample()).sample
         # kl() sums over a picture's latent; its mean keeps the weight independent of the picture's size.

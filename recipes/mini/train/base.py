@@ -22,6 +22,8 @@ SHARES = {"composite": 0.42, "background": 0.26, "foreground": 0.32}
 CAPTION_DROPOUT = 0.1
 SNR_GAMMA = 5.0
 TIME_EMBEDDING = 32
+FINEST_ATTENTION = 16
+"""Tokens a side."""
 
 
 def noise_schedule() -> DDPMScheduler:
@@ -30,12 +32,12 @@ def noise_schedule() -> DDPMScheduler:
 
 
 def build_unet(settings: Settings) -> UNet2DConditionModel:
-    """SDXL's kind of UNet, with cross-attention at every level."""
-    levels = len(settings.unet)
+    """SDXL's kind of UNet: attention at every level but those finer than 16x16, as SDXL has none at its finest."""
+    attends = [settings.size // 8 >> level <= FINEST_ATTENTION for level in range(len(settings.unet))]
     return UNet2DConditionModel(
         sample_size=settings.size // 8,
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        down_block_types=tuple("CrossAttnDownBlock2D" if one else "DownBlock2D" for one in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if one else "UpBlock2D" for one in reversed(attends)),
         block_out_channels=settings.unet,
         layers_per_block=settings.unet_layers,
         cross_attention_dim=2 * settings.text_width,
@@ -63,7 +65,7 @@ def load_base(settings: Settings, run: Path, device: torch.device) -> dict[str, 
 
 
 def noise_loss(
-    unet: nn.Module, latents: Tensor, condition: tuple[Tensor, Tensor], size: int, schedule: DDPMScheduler
+    unet: nn.Module, latents: Tensor, condition: tuple[Tensor, Tensor], size: int, loop: Loop
 ) -> Tensor:
     """Squared error of the predicted noise, weighted by min(SNR, 5) / SNR (Hang et al. 2023).
 
@@ -72,16 +74,17 @@ def noise_loss(
         latents: clean and scaled, (B, 4, h, w).
         condition: embeddings (B, T, C) and pooled embedding (B, P).
         size: side of the pictures in pixels.
-        schedule: of the noise.
+        loop: whose precision the UNet runs in.
 
     Returns:
         The mean loss, a scalar.
     """
+    schedule = noise_schedule()
     noise = torch.randn_like(latents)
     steps = torch.randint(0, schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
     noisy = schedule.add_noise(latents, noise, steps)
     time_ids = torch.tensor([size, size, 0, 0, size, size], device=latents.device).expand(len(latents), 6)
-    with torch.autocast(latents.device.type, torch.bfloat16):
+    with loop.autocast():
         extra = {"text_embeds": condition[1], "time_ids": time_ids}
         predicted = unet(noisy, steps, condition[0], added_cond_kwargs=extra).sample
     snr = compute_snr(schedule, steps)
@@ -97,36 +100,40 @@ def quicken(unet: UNet2DConditionModel, device: torch.device) -> None:
 
 def prepare_tokenizer(run: Path) -> None:
     """Train the tokenizer on all captions, once a run."""
-    if not (run / "tokenizer" / "merges.txt").exists():
+    if not (run / "tokenizer" / "tokenizer.json").exists():
         captions = [caption for kind in KINDS for caption in Pictures(run / "data", kind).captions]
         train_tokenizer(captions, run / "tokenizer")
 
 
-def train_base(settings: Settings, run: Path, device: torch.device, minutes: float) -> None:
+def train_base(settings: Settings, run: Path, device: torch.device, images: int) -> None:
     """Train the base on cached latents of all kinds; checkpoint, log and sheets lie in `run`."""
     prepare_tokenizer(run)
     tokenizer = load_tokenizer(run / "tokenizer")
     latents = {kind: load_latents(run, kind)["mean"] for kind in KINDS}
+    # Half of the objects on grey carry their transparency: the offsets of the next stage sit on attention alone, and
+    # the finest level, which has none, must know such latents already.
+    marked = load_latents(run, "transparent")["mean"]
     ids = {kind: tokenize(tokenizer, Pictures(run / "data", kind).captions) for kind in KINDS}
     torch.manual_seed(0)
     modules = {name: module.to(device) for name, module in build_base(settings, run).items()}
     quicken(cast(UNet2DConditionModel, modules["unet"]), device)
-    loop = Loop(run, "base", modules, minutes, peak=1e-3, ema=0.995, device=device)
+    loop = Loop(run, "base", modules, images, peak=1e-3, ema=0.998, device=device)
     generator = np.random.default_rng((2, loop.step))
     torch.manual_seed(loop.step)
-    schedule = noise_schedule()
     for step, due in loop.steps():
         if due:
             _show(settings, run, loop, modules, run / f"base-{step:06d}.png")
         chosen = []
         for kind, count in zip(SHARES, generator.multinomial(settings.unet_batch, list(SHARES.values())), strict=True):
             chosen += [(kind, int(i)) for i in generator.integers(len(latents[kind]), size=count)]
-        batch = torch.stack([latents[kind][i] for kind, i in chosen]).to(device).float()
+        batch = torch.stack(
+            [(marked if kind == "foreground" and i % 2 else latents[kind])[i] for kind, i in chosen]
+        ).to(device, torch.float32)
         tokens = torch.stack([ids[kind][i] for kind, i in chosen]).to(device)
         keep = (torch.rand(len(tokens), device=device) >= CAPTION_DROPOUT).float()
-        with torch.autocast(device.type, torch.bfloat16):
+        with loop.autocast():
             condition = encode_text(modules["text_encoder"], modules["text_encoder_2"], tokens, keep)
-        loop.update(noise_loss(modules["unet"], batch, condition, settings.size, schedule), settings.unet_batch)
+        loop.update(noise_loss(modules["unet"], batch, condition, settings.size, loop), settings.unet_batch)
     _show(settings, run, loop, modules, run / "base-last.png")
 
 

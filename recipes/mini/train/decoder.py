@@ -13,7 +13,7 @@ from recipes.mini.train.settings import Settings
 from recipes.mini.train.sheets import save_sheet
 
 
-def train_decoder(settings: Settings, run: Path, device: torch.device, minutes: float) -> None:
+def train_decoder(settings: Settings, run: Path, device: torch.device, images: int) -> None:
     """Train the decoder; `load_normalised` takes it from its checkpoint from then on."""
     pictures = {kind: Pictures(run / "data", kind) for kind in KINDS}
     latents = {kind: load_latents(run, kind)["mean"] for kind in KINDS}
@@ -21,13 +21,13 @@ def train_decoder(settings: Settings, run: Path, device: torch.device, minutes: 
     modules = {"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv}
     for module in modules.values():
         module.requires_grad_(True)
-    loop = Loop(run, "decoder", modules, minutes, peak=1e-3, ema=0.998, device=device)
+    loop = Loop(run, "decoder", modules, images, peak=1e-3, ema=0.998, device=device)
     generator = np.random.default_rng((5, loop.step))
     for step, due in loop.steps():
         chosen = choose(pictures, settings.vae_batch, generator)
         target = 2 * mixture(pictures, chosen).to(device) - 1
         latent = torch.cat([latents[kind][indices] for kind, indices in chosen.items()]).to(device).float()
-        with torch.autocast(device.type, torch.bfloat16):
+        with loop.autocast():
             result = vae.decode(latent / SCALING_FACTOR).sample.float()
         loss = reconstruction_loss(result, target)
         loop.update(loss, settings.vae_batch)

@@ -9,6 +9,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 
 from layerfusion import LayerFusionPipeline
+from layerfusion.defaults import Defaults
 from recipes.mini.train.autoencoder import load_autoencoder
 from recipes.mini.train.base import load_base
 from recipes.mini.train.foreground import load_offsets
@@ -42,6 +43,8 @@ def assemble(settings: Settings, run: Path, structure_layer: str | None, structu
         transparent_encoder=encoder,
         structure_layer=structure_layer,
         structure_sign=structure_sign,
+        defaults=Defaults(STEPS, GUIDANCE_SCALE, (settings.size, settings.size)).to_dict(),
+        vocabulary=for_model(settings.tier),
     )
 
 
@@ -55,6 +58,3 @@ def export(settings: Settings, run: Path, out: Path, structure_layer: str | None
         path = out / name / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
     shutil.copyfile(CARD, out / "README.md")
-    defaults = {"steps": STEPS, "guidance_scale": GUIDANCE_SCALE, "size": [settings.size, settings.size]}
-    (out / "layerfusion.json").write_text(json.dumps(defaults, indent=2) + "\n")
-    (out / "vocabulary.json").write_text(json.dumps(for_model(settings.tier), indent=1) + "\n")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from layerfusion.offsets import ForegroundOffsets, attention_projections
 from recipes.mini.train.autoencoder import load_autoencoder
-from recipes.mini.train.base import CAPTION_DROPOUT, load_base, noise_loss, noise_schedule, quicken
+from recipes.mini.train.base import CAPTION_DROPOUT, load_base, noise_loss, quicken
 from recipes.mini.train.data import Pictures
 from recipes.mini.train.latents import load_latents, load_normalised
 from recipes.mini.train.loop import Loop, load_averaged
@@ -40,7 +40,7 @@ def attach(offsets: ForegroundOffsets, unet: UNet2DConditionModel) -> None:
         linear.register_forward_hook(lambda _module, inputs, output, offset=offset: output + offset(inputs[0]))
 
 
-def train_foreground(settings: Settings, run: Path, device: torch.device, minutes: float) -> None:
+def train_foreground(settings: Settings, run: Path, device: torch.device, images: int) -> None:
     """Train the offsets on a frozen base; checkpoint, log and sheets lie in `run`."""
     latents = load_latents(run, "transparent")["mean"]
     modules = load_base(settings, run, device)
@@ -50,10 +50,9 @@ def train_foreground(settings: Settings, run: Path, device: torch.device, minute
     torch.manual_seed(0)
     offsets = build_offsets(unet, settings.offset_rank).to(device)
     attach(offsets, unet)
-    loop = Loop(run, "foreground", {"foreground": offsets}, minutes, peak=1.5e-3, ema=0.99, device=device)
+    loop = Loop(run, "foreground", {"foreground": offsets}, images, peak=1.5e-3, ema=0.99, device=device)
     generator = np.random.default_rng((3, loop.step))
     torch.manual_seed(loop.step)
-    schedule = noise_schedule()
     for step, due in loop.steps():
         if due:
             _show(settings, run, loop, modules, run / f"foreground-{step:06d}.png")
@@ -62,7 +61,7 @@ def train_foreground(settings: Settings, run: Path, device: torch.device, minute
         embeds, pooled = (part[chosen].to(device).float() for part in conditions)
         condition = embeds * keep[:, None, None], pooled * keep[:, None]
         batch = latents[chosen].to(device).float()
-        loop.update(noise_loss(unet, batch, condition, settings.size, schedule), settings.unet_batch)
+        loop.update(noise_loss(unet, batch, condition, settings.size, loop), settings.unet_batch)
     _show(settings, run, loop, modules, run / "foreground-last.png")
 
 

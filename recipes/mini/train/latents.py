@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from layerfusion.files import atomic_write
-from layerfusion.transparency import TransparentEncoder, pad_rgb_batch
+from layerfusion.transparency import TransparentEncoder, alpha_and_padded_rgb
 from layerfusion.transparency.encoder import OFFSET_GAIN
 from recipes.mini.train.data import KINDS, Pictures, over_grey
 from recipes.mini.train.loop import load_averaged
@@ -37,11 +37,14 @@ def normalise(vae: AutoencoderKL, mean: Tensor, std: Tensor) -> None:
 
 
 @torch.no_grad()
-def encode_pictures(vae: AutoencoderKL, run: Path, device: torch.device, batch: int = 64) -> None:
+def encode_pictures(vae: AutoencoderKL, run: Path, device: torch.device, batch: int = 4) -> None:
     """Measure and fold the latents' spread, then write `latents/<kind>.safetensors`: scaled mean and std, fp16.
+
+    Few at a time and channels last: twice as fast on a CPU as large batches, which leave its caches.
 
     The moments that were folded stand in `latents/moments.json`; `load_normalised` reads them.
     """
+    vae = vae.to(memory_format=torch.channels_last)
     folder = run / "latents"
     folder.mkdir(exist_ok=True)
     pictures = {kind: Pictures(run / "data", kind) for kind in KINDS}
@@ -84,14 +87,14 @@ def load_latents(run: Path, kind: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def encode_foregrounds(encoder: TransparentEncoder, run: Path, device: torch.device, batch: int = 128) -> None:
+def encode_foregrounds(encoder: TransparentEncoder, run: Path, device: torch.device, batch: int = 8) -> None:
     """Write `latents/transparent.safetensors`: the foregrounds' latents with the transparency offset, scaled, fp16."""
     source, plain = Pictures(run / "data", "foreground"), load_latents(run, "foreground")
     parts = []
     for start in range(0, len(source), batch):
-        rgba = source.take(np.arange(start, min(start + batch, len(source))))[:, [3, 0, 1, 2]].to(device)
+        rgba = source.take(np.arange(start, min(start + batch, len(source)))).to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            offset = encoder(torch.cat([rgba[:, :1], pad_rgb_batch(rgba)], dim=1)).float() * OFFSET_GAIN
+            offset = encoder(alpha_and_padded_rgb(rgba)).float() * OFFSET_GAIN
         mean, std = (plain[name][start : start + batch].to(device).float() for name in ("mean", "std"))
         parts.append((mean + std * offset).half().cpu())
     with atomic_write(run / "latents" / "transparent.safetensors") as path:

@@ -1,7 +1,9 @@
-"""The loop all stages share: a budget in minutes, AdamW, EMA, a log, checkpoints from which a stage goes on."""
+"""The loop all stages share: a budget in pictures, AdamW, EMA, a log, checkpoints from which a stage goes on."""
 
 import json
 import math
+import platform
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +20,25 @@ WARMUP = 100
 """Steps over which the learning rate rises to its peak."""
 
 
-class Loop:
-    """Trains modules for a number of minutes and keeps their state in `run/stage.safetensors`.
+SAVE_MINUTES, SHEET_MINUTES = 2.5, 12.0
+TRIALS = 6
+"""Steps of each precision whose times are compared at the start of a sitting, after two that warm up."""
 
-    The learning rate falls as a cosine of the time spent, so that a stage always ends annealed, however fast the
-    machine is. A stage that was stopped goes on from its last checkpoint, with the minutes it had left.
+
+class Loop:
+    """Trains modules on a number of pictures and keeps their state in `run/stage.safetensors`.
+
+    The learning rate falls as a cosine of the pictures seen. A stage that was stopped goes on from its last checkpoint,
+    with the pictures it had left; one that `start` began from a finished model begins at step 0 with its weights.
+
+    On a CPU the first steps alternate between float32 and bfloat16 autocast, and the faster one stays: which it is
+    differs by a factor of ten either way between processors. What was chosen stands in `run/machine.jsonl`.
 
     Args:
         run: folder of the run.
         stage: name of the stage; names its log and checkpoint.
         modules: what trains, by name.
-        minutes: time budget, checkpoints and sample sheets included.
+        images: budget in pictures, repetitions counted.
         peak: highest learning rate.
         ema: decay of the averaged weights.
         device: where the modules are.
@@ -39,18 +49,19 @@ class Loop:
         run: Path,
         stage: str,
         modules: dict[str, nn.Module],
-        minutes: float,
+        images: int,
         peak: float,
         ema: float,
         device: torch.device,
-        every_minutes: float = 2.5,
     ) -> None:
-        self.run, self.stage, self.minutes, self.peak, self.device = run, stage, minutes, peak, device
+        self.run, self.stage, self.images, self.peak, self.device = run, stage, images, peak, device
         self.modules = nn.ModuleDict(modules)
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=peak, betas=(0.9, 0.99), weight_decay=0.01)
         self.ema = EMAModel(self.parameters, decay=ema, foreach=True)
-        self.step, self.spent, self.every = 0, 0.0, every_minutes * 60
+        self.step, self.seen, self.spent = 0, 0, 0.0
+        self.bfloat16 = device.type != "cpu"
+        self.trials: dict[bool, list[float]] = {False: [], True: []}
         self.checkpoint = run / f"{stage}.safetensors"
         run.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
@@ -58,25 +69,53 @@ class Loop:
 
     @property
     def progress(self) -> float:
-        """Share of the minutes that is spent, 0 to 1."""
-        return min(self.spent / (self.minutes * 60), 1.0)
+        """Share of the pictures that is seen, 0 to 1."""
+        return 1.0 if self.seen >= self.images else self.seen / self.images
+
+    def autocast(self) -> torch.autocast:
+        """The context in which a stage runs its forward passes."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def steps(self) -> Iterator[tuple[int, bool]]:
-        """Yield (step, whether a sample sheet is due) until the minutes are spent, and save now and then."""
+        """Yield (step, whether a sample sheet is due) until the pictures are seen, and save now and then."""
         since = time.monotonic()
-        saved = self.spent
+        saved = shown = self.spent
         while self.progress < 1:
-            due = self.spent - saved >= self.every
-            if due:
+            if self.spent - saved >= SAVE_MINUTES * 60:
                 saved = self.spent
                 self.save()
+            due = self.spent - shown >= SHEET_MINUTES * 60
+            if due:
+                shown = self.spent
             yield self.step, due
             now = time.monotonic()
-            self.spent, since = self.spent + now - since, now
+            self.spent, took, since = self.spent + now - since, now - since, now
+            if self.device.type == "cpu" and len(self.trials[False]) < TRIALS + 2:
+                self._try(took)
         self.save()
 
+    def _try(self, seconds: float) -> None:
+        """Note what a step took, and change the precision; after the last trial, keep the faster."""
+        self.trials[self.bfloat16].append(seconds)
+        self.bfloat16 = not self.bfloat16
+        if len(self.trials[False]) < TRIALS + 2:
+            return
+        times = {name: statistics.median(self.trials[name][2:]) for name in (False, True)}
+        self.bfloat16 = times[True] < times[False]
+        found = {
+            "stage": self.stage,
+            "step": self.step,
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "seconds_float32": round(times[False], 4),
+            "seconds_bfloat16": round(times[True], 4),
+            "chosen": "bfloat16" if self.bfloat16 else "float32",
+        }
+        with (self.run / "machine.jsonl").open("a") as file:
+            file.write(json.dumps(found) + "\n")
+
     def update(self, loss: Tensor, batch: int, **parts: float) -> None:
-        """One optimizer step; the loss and its parts go to the log every 20 steps."""
+        """One optimizer step on a batch of pictures; the loss and its parts go to the log every 20 steps."""
         warm = min(1.0, (self.step + 1) / WARMUP)
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * self.progress)))
@@ -85,10 +124,10 @@ class Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.step(self.parameters)
-        self.step += 1
+        self.step, self.seen = self.step + 1, self.seen + batch
         if self.step % 20 == 0:
             entry = {"stage": self.stage, "step": self.step, "minute": round(self.spent / 60, 2), "loss": loss.item()}
-            entry |= {"pictures": batch * self.step, **parts}
+            entry |= {"pictures": self.seen, **parts}
             with (self.run / f"{self.stage}.jsonl").open("a") as log:
                 log.write(json.dumps(entry) + "\n")
 
@@ -98,14 +137,14 @@ class Loop:
         state |= {f"ema.{i}": value.contiguous() for i, value in enumerate(self.ema.shadow_params)}
         for i, entry in self.optimizer.state_dict()["state"].items():
             state |= {f"optimizer.{i}.{name}": value for name, value in entry.items()}
-        numbers = {"step": str(self.step), "spent": str(self.spent)}
+        numbers = {"step": str(self.step), "seen": str(self.seen), "spent": str(self.spent)}
         with atomic_write(self.checkpoint) as path:
             save_file(state, path, metadata={**numbers, "modules": ",".join(self.modules)})
 
     def _load(self) -> None:
         with safe_open(self.checkpoint, "pt") as file:
             numbers = file.metadata()
-        self.step, self.spent = int(numbers["step"]), float(numbers["spent"])
+        self.step, self.seen, self.spent = int(numbers["step"]), int(numbers["seen"]), float(numbers["spent"])
         state = load_file(self.checkpoint, device=str(self.device))
         self.modules.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
         self.ema.shadow_params = [state[f"ema.{i}"] for i in range(len(self.parameters))]

@@ -81,5 +81,5 @@ def show_latents(vae: AutoencoderKL, latents: Tensor, path: Path, decoder: Trans
     pixels = (vae.decode(latents / SCALING_FACTOR).sample / 2 + 0.5).clamp(0, 1)
     rows = list(pixels.split(7))
     if decoder is not None:
-        rows += list(decoder.estimate(pixels, latents / SCALING_FACTOR)[:, [1, 2, 3, 0]].split(7))
+        rows += list(decoder.estimate(pixels, latents / SCALING_FACTOR).split(7))
     save_sheet(path, rows, 7)

@@ -18,7 +18,7 @@ PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 
 def train_tokenizer(captions: list[str], folder: Path) -> CLIPTokenizer:
-    """Train CLIP's byte-level BPE on captions and write `vocab.json` and `merges.txt` into `folder`.
+    """Train CLIP's byte-level BPE on captions and write `tokenizer.json` into `folder`.
 
     The vocabulary starts with all 256 bytes, within and at the end of a word, so every text has tokens.
     """
@@ -39,23 +39,22 @@ def train_tokenizer(captions: list[str], folder: Path) -> CLIPTokenizer:
     tokens = alphabet + [f"{symbol}{WORD_END}" for symbol in alphabet]
     tokens += dict.fromkeys("".join(merge) for merge in merges if "".join(merge) not in set(tokens))
     tokens += [BOS, EOS]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(merge) for merge in merges) + "\n")
-    return load_tokenizer(folder)
-
-
-def load_tokenizer(folder: Path) -> CLIPTokenizer:
-    """The tokenizer written by `train_tokenizer`, padding with the end of text as CLIP does."""
-    return CLIPTokenizer(
-        vocab=str(folder / "vocab.json"),
-        merges=str(folder / "merges.txt"),
+    trained = CLIPTokenizer(
+        vocab={token: i for i, token in enumerate(tokens)},
+        merges=merges,
         bos_token=BOS,
         eos_token=EOS,
         unk_token=EOS,
         pad_token=EOS,
         model_max_length=MAX_LENGTH,
     )
+    trained.save_pretrained(folder)
+    return trained
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer written by `train_tokenizer`, padding with the end of text as CLIP does."""
+    return CLIPTokenizer.from_pretrained(folder)
 
 
 def build_text_encoders(

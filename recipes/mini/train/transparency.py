@@ -1,4 +1,9 @@
-"""Stage 2: latent transparency. Offset encoder and transparent decoder learn together, the autoencoder is frozen."""
+"""Stages 2 and 2b: latent transparency. The autoencoder is frozen.
+
+First offset encoder and transparent decoder learn together, on crops of half the side: four times the variety for the
+same work. Then the encoder rests, and the decoder learns on from what it made, on whole pictures: in a crop it cannot
+know that the border of a picture is empty.
+"""
 
 from pathlib import Path
 
@@ -7,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from layerfusion.transparency import TransparentDecoder, TransparentEncoder, pad_rgb_batch
+from layerfusion.transparency import TransparentDecoder, TransparentEncoder, alpha_and_padded_rgb
 from layerfusion.transparency.encoder import OFFSET_GAIN
 from recipes.mini.train.autoencoder import load_autoencoder
 from recipes.mini.train.data import Pictures, over_grey
@@ -22,8 +27,6 @@ OFFSET_WEIGHT = 0.02
 """Of the squared offset, in units of the latents' spread: what the foreground UNet must learn stays small."""
 LATENT_NOISE = 0.1
 """Noise on the latents the decoder sees, in the same units: generated latents are never exact."""
-JOINT_SHARE = 0.75
-"""First share of the stage that trains both; then the encoder rests, and the decoder learns from what it made."""
 
 
 def build_transparency(settings: Settings) -> tuple[TransparentEncoder, TransparentDecoder]:
@@ -35,45 +38,63 @@ def build_transparency(settings: Settings) -> tuple[TransparentEncoder, Transpar
 def load_transparency(
     settings: Settings, run: Path, device: torch.device
 ) -> tuple[TransparentEncoder, TransparentDecoder]:
-    """The trained modules of a run, averaged and frozen."""
+    """The trained modules of a run, averaged and frozen; the decoder as its own stage left it, where that was run."""
     encoder, decoder = build_transparency(settings)
     load_averaged(run, "transparency", {"encoder": encoder, "decoder": decoder})
+    if (run / "alpha.safetensors").exists():
+        load_averaged(run, "alpha", {"decoder": decoder})
     return tuple(one.to(device).eval().requires_grad_(False) for one in (encoder, decoder))
 
 
-def train_transparency(settings: Settings, run: Path, device: torch.device, minutes: float) -> None:
-    """Train encoder and decoder, then encode all foregrounds for the next stage."""
-    pictures, latents = Pictures(run / "data", "foreground"), load_latents(run, "foreground")
-    vae = load_normalised(load_autoencoder(settings, run, device), run)
+def train_transparency(settings: Settings, run: Path, device: torch.device, images: int) -> None:
+    """Train encoder and decoder, then encode all foregrounds for the next stages."""
     torch.manual_seed(0)
     encoder, decoder = (one.to(device) for one in build_transparency(settings))
     modules = {"encoder": encoder, "decoder": decoder}
-    loop = Loop(run, "transparency", modules, minutes, peak=1e-3, ema=0.99, device=device)
+    loop = Loop(run, "transparency", modules, images, peak=1e-3, ema=0.99, device=device)
+    _train(settings, run, loop, encoder, decoder, joint=True)
+    encoder, _ = load_transparency(settings, run, device)
+    encode_foregrounds(encoder, run, device)
+
+
+def train_alpha(settings: Settings, run: Path, device: torch.device, images: int) -> None:
+    """Train the decoder alone."""
+    encoder, decoder = load_transparency(settings, run, device)
+    decoder.train().requires_grad_(True)
+    loop = Loop(run, "alpha", {"decoder": decoder}, images, peak=5e-4, ema=0.99, device=device)
+    _train(settings, run, loop, encoder, decoder, joint=False)
+
+
+def _train(
+    settings: Settings, run: Path, loop: Loop, encoder: TransparentEncoder, decoder: TransparentDecoder, joint: bool
+) -> None:
+    device = loop.device
+    pictures, latents = Pictures(run / "data", "foreground"), load_latents(run, "foreground")
+    vae = load_normalised(load_autoencoder(settings, run, device), run)
     generator = np.random.default_rng((4, loop.step))
     torch.manual_seed(loop.step)
+    # Four crops of half the side are the work of one picture, and are counted so.
+    count = max(1, settings.transparency_batch // 4)
     for step, due in loop.steps():
-        chosen = np.sort(generator.integers(len(pictures), size=settings.transparency_batch))
+        chosen = np.sort(generator.integers(len(pictures), size=4 * count if joint else count))
         rgba = pictures.take(chosen).to(device)
         mean, std = (latents[name][chosen].to(device).float() for name in ("mean", "std"))
-        # Crops of half the side, on the latents' grid: four times the steps for the same work.
-        side = settings.size // 16
-        top, left = (int(generator.integers(side + 1)) for _ in range(2))
-        rgba = rgba[..., 8 * top : 8 * (top + side), 8 * left : 8 * (left + side)]
-        mean, std = (one[..., top : top + side, left : left + side] for one in (mean, std))
-        joint = loop.progress < JOINT_SHARE
-        with torch.autocast(device.type, torch.bfloat16):
+        if joint:
+            side = settings.size // 16  # of the crop, on the latents' grid
+            top, left = (int(generator.integers(side + 1)) for _ in range(2))
+            rgba = rgba[..., 8 * top : 8 * (top + side), 8 * left : 8 * (left + side)]
+            mean, std = (one[..., top : top + side, left : left + side] for one in (mean, std))
+        with loop.autocast():
             target, pixels, result, offset = _pass(vae, encoder, decoder, rgba, mean, std, joint, int(step % 8))
         harmless = (pixels.float() - over_grey(rgba)).abs().mean()
         alpha, colour = _errors(result.float(), target)
         penalty = offset.float().pow(2).mean()
         loss = alpha + colour + HARMLESS_WEIGHT * harmless + OFFSET_WEIGHT * penalty
         parts = {"alpha": alpha.item(), "colour": colour.item(), "harmless": harmless.item(), "offset": penalty.item()}
-        loop.update(loss, settings.transparency_batch, **parts)
+        loop.update(loss, count, **parts)
         if due:
-            rows = [rgba, pixels, torch.cat([target[:, 1:], target[:, :1]], 1), result[:, [1, 2, 3, 0]]]
-            save_sheet(run / f"transparency-{step:06d}.png", rows, 8)
-    encoder, _ = load_transparency(settings, run, device)
-    encode_foregrounds(encoder, run, device)
+            rows = [rgba, pixels, target.roll(-1, 1), result.roll(-1, 1)]
+            save_sheet(run / f"{loop.stage}-{step:06d}.png", rows, min(8, len(rgba)))
 
 
 def _pass(
@@ -92,8 +113,7 @@ def _pass(
         Target (alpha, padded RGB), the VAE's picture in [0, 1], the decoder's raw result, the offset in units of the
         latents' spread.
     """
-    ordered = rgba[:, [3, 0, 1, 2]]
-    target = torch.cat([ordered[:, :1], pad_rgb_batch(ordered)], dim=1)
+    target = alpha_and_padded_rgb(rgba)
     with torch.set_grad_enabled(joint):
         offset = std * OFFSET_GAIN * encoder(target)
         noisy = mean + offset + LATENT_NOISE * torch.rand_like(mean[:, :1, :1, :1]) * torch.randn_like(mean)

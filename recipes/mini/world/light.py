@@ -23,6 +23,11 @@ class Placed:
     box: tuple[float, float, float, float]
 
     @property
+    def centre(self) -> float:
+        """The middle of the box, 0 left to 1 right."""
+        return (self.box[0] + self.box[2]) / 2
+
+    @property
     def alpha(self) -> np.ndarray:
         """Coverage (S, S)."""
         return self.rgba[..., 3]
@@ -121,17 +126,19 @@ def compose(
     canvas: Canvas, placed: Placed, scene: SceneSpec, key: int, grade: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str]]:
     """Light `placed` and set it into the scene on `canvas`; gives the total gain (3,) and the names of the effects."""
-    light, effects = scene.light, ["shade", "shadow"]
-    gain = total_gain(scene, placed.spec, grade)
+    light, spec, effects = scene.light, placed.spec, ["shade", "shadow"]
+    gain = total_gain(scene, spec, grade)
     x0, y0, x1, y1 = placed.box
-    if placed.spec.emits:
+    if spec.emits:
         effects.append("glow")
-        canvas.glow((x0 + x1) / 2, y0 + 0.55 * (y1 - y0), 0.24, FIRE, 0.5 if light.night else 0.12)
+        heart = placed.centre, y0 + 0.55 * (y1 - y0)
+        canvas.shine(*heart, 0.4, FIRE, spec.emits * (1.6 if light.night else 0.3))
+        canvas.glow(*heart, 0.24, FIRE, spec.emits * (0.5 if light.night else 0.12))
     row, s = min(int(y1 * canvas.size), canvas.size - 3), canvas.size
     floor = canvas.image[row : row + 3, max(int(x0 * s), 0) : int(x1 * s) + 1].mean((0, 1))
     shadow(canvas, placed, scene, key)
     shade = shading(canvas, placed.box, key)
-    lit = placed.rgba[..., :3] * gain * (1 + (shade - 1) * (1 - placed.spec.emits))[..., None]
+    lit = placed.rgba[..., :3] * gain * (1 + (shade - 1) * (1 - spec.emits))[..., None]
     alpha = placed.alpha[..., None]
     lit = np.minimum(lit, alpha)
     if light.haze is not None:
@@ -142,14 +149,10 @@ def compose(
     if light.weather == "underwater":
         effects.append("water")
         canvas.tint(np.clip(canvas.noise(rng, 8), 0, 1), 0.12, placed.alpha)
-    solid = not placed.spec.see_through
-    if light.weather == "snow" and solid:
+    if light.weather == "snow" and not spec.see_through:
         effects.append("snow")
         snow_cap(canvas, placed, rng, gain)
-    if placed.spec.rests == "ground" and scene.ground != "none":
+    if spec.rests == "ground" and scene.ground != "none":
         effects.append(scene.ground)
         cover_feet(canvas, placed, scene.ground, floor, rng)
-    if light.weather in ("snow", "rain"):
-        effects.append(f"falling {light.weather}")
-        falling(canvas, rng, light.weather)
     return gain, effects

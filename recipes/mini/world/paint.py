@@ -116,6 +116,11 @@ class Canvas:
         d2 = ((self.x - cx) ** 2 + (self.y - cy) ** 2) / (radius * radius)
         self.image += np.exp(-0.5 * d2)[..., None] * (np.asarray(colour, np.float32) * np.float32(strength))
 
+    def shine(self, cx: float, cy: float, radius: float, colour: Colour, strength: float = 1.0) -> None:
+        """Light what is around a point: colours times 1 + strength × colour, falling off as in `glow`."""
+        d2 = ((self.x - cx) ** 2 + (self.y - cy) ** 2) / (radius * radius)
+        self.image *= 1 + np.exp(-0.5 * d2)[..., None] * (np.asarray(colour, np.float32) * np.float32(strength))
+
     def tint(self, field: np.ndarray, amount: float, mask: np.ndarray | None = None) -> None:
         """Lighten and darken by a noise field in [0, 1]: colours times 1 ± amount."""
         factor = 1 + amount * (2 * field - 1)

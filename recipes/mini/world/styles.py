@@ -59,9 +59,9 @@ def watercolour(picture: np.ndarray) -> np.ndarray:
 
 
 def pixel_art(picture: np.ndarray) -> np.ndarray:
-    """Thirty-two large pixels a side, few colours."""
+    """Forty large pixels a side, few colours."""
     size = picture.shape[0]
-    small = cv2.resize(picture, (32, 32), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture, (40, 40), interpolation=cv2.INTER_AREA)
     small = np.clip((small - 0.5) * 1.12 + 0.5, 0, 1)
     return cv2.resize(_steps(small, 7), (size, size), interpolation=cv2.INTER_NEAREST)
 

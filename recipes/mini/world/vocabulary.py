@@ -87,6 +87,26 @@ def article(words: str) -> str:
     return ("an " if words[0] in "aeio" or words.startswith("umb") else "a ") + words
 
 
+IRREGULAR = {"sheep": "sheep", "fish": "fish", "deer": "deer", "mouse": "mice", "goose": "geese", "loaf": "loaves"}
+
+
+def plural(words: str) -> str:
+    """`"fox"` → `"foxes"`, `"wine glass"` → `"wine glasses"`, `"slice of pizza"` → `"slices of pizza"`."""
+    noun, joint, rest = words.partition(" of ")
+    *before, last = noun.split(" ")
+    if last in IRREGULAR:
+        last = IRREGULAR[last]
+    elif last.endswith("man"):
+        last = last.removesuffix("man") + "men"
+    elif last.endswith(("s", "x", "z", "ch", "sh")):
+        last += "es"
+    elif last.endswith("y") and last[-2] not in "aeiou":
+        last = last.removesuffix("y") + "ies"
+    else:
+        last += "s"
+    return " ".join([*before, last]) + joint + rest
+
+
 def _object(kind: str, name: str, entry: dict, colours: tuple[str, ...]) -> ObjectSpec:
     hue = entry.get("colour")
     return ObjectSpec(
@@ -137,7 +157,7 @@ def load(tier: Tier = "full", file: Path = FILE) -> Vocabulary:
 
 
 def for_model(tier: Tier) -> dict[str, Any]:
-    """The `vocabulary.json` of a model trained on this tier, as `layerfusion.models.vocabulary` reads it."""
+    """The vocabulary that a model trained on this tier carries, as `layerfusion.models.vocabulary` reads it."""
     known = load(tier)
     objects: dict[str, list[dict[str, Any]]] = {}
     for spec in known.objects:
@@ -154,7 +174,8 @@ def for_model(tier: Tier) -> dict[str, Any]:
         *known.colours,
         *styles,
         "a cute",
-        "a picture of an with in on by",
+        *(plural(phrase) for spec in known.objects for phrase in spec.phrases),
+        "a picture of an with in on by and the left right two three",
     ]
     words = sorted({word for phrase in phrases for word in split(phrase)})
     return {"objects": objects, "colours": list(known.colours), "scenes": scenes, "styles": styles, "words": words}

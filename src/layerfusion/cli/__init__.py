@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import layerfusion
-from layerfusion.cli import generate, layers, vocabulary
+from layerfusion.cli import doctor, generate, layers, vocabulary
 
 app = typer.Typer(
     name="layerfusion",
@@ -33,4 +33,5 @@ def main(
 
 generate.register(app)
 vocabulary.register(app)
+doctor.register(app)
 layers.register(app)

@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as TimeRemaining
 
+from layerfusion.runs import Progress as RunProgress
+
 
 def note(text: str) -> None:
     """One sentence on stderr that is no error."""
@@ -34,6 +36,31 @@ def sampling_bar() -> Progress:
         TimeRemaining(),
     )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+class RunBar:
+    """One bar for a whole run: a listener of `layerfusion.runs` that draws what it is told.
+
+    Args:
+        count: How many triplets the run makes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.bar = sampling_bar()
+        self.task = self.bar.add_task("Starting", total=None)
+
+    def __enter__(self) -> "RunBar":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, progress: RunProgress) -> None:
+        what = progress.stage.capitalize()
+        several = f" {progress.triplets} of {self.count}" if self.count > 1 and progress.triplets else ""
+        self.bar.update(self.task, description=what + several, completed=progress.done, total=progress.total or None)
 
 
 @contextmanager

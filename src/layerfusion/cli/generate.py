@@ -1,22 +1,21 @@
 """`layerfusion generate`: two prompts in, a triplet out."""
 
+import re
+import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
+from layerfusion.cli.console import RunBar, note, quiet_libraries
 from layerfusion.cli.errors import handle_errors
-
-SAMPLING, MODEL, METHOD, OUTPUT = "Sampling", "Model", "Method", "Output"
-
-
-def _option(help: str, panel: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
-
-
-Offload = Literal["none", "model", "sequential", "group"]
-DType = Literal["float32", "float16", "bfloat16"]
-Mask = Literal["combined", "self", "cross"]
+from layerfusion.cli.options import option_name, takes_a_request
+from layerfusion.errors import LayerFusionError
+from layerfusion.runs import Record, Request, Target, check_targets, default_folder, plan_targets
 
 
 def register(app: typer.Typer) -> None:
@@ -24,102 +23,121 @@ def register(app: typer.Typer) -> None:
     app.command()(handle_errors(generate))
 
 
+def _output(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="Output", **more)
+
+
+@takes_a_request
 def generate(
-    foreground: Annotated[str | None, typer.Argument(help="What stands in front: 'a red fox'.")] = None,
-    background: Annotated[str | None, typer.Argument(help="What it stands in: 'a snowy forest'.")] = None,
     out: Annotated[
-        Path | None, _option("The folder to write to; outputs/PROMPTS-SEED where not given.", OUTPUT, "--out", "-o")
+        Path | None, _output("The folder to write to; outputs/PROMPTS-SEED where not given.", "--out", "-o")
     ] = None,
-    count: Annotated[
-        int, _option("How many triplets, in numbered folders, with seeds counted up.", OUTPUT, min=1, max=9999)
-    ] = 1,
     formats: Annotated[
-        str | None, _option("Layered files to write as well: psd,ora,pptx,html,tiff.", OUTPUT, "--format")
+        str | None, _output("Layered files to write as well: psd,ora,pptx,html,tiff.", "--format")
     ] = None,
-    show_priors: Annotated[
-        bool, _option("Also draw the priors and masks (as Fig. 3 and 9 of the paper).", OUTPUT, "--show-priors")
-    ] = False,
-    overwrite: Annotated[bool, _option("Replace files that exist.", OUTPUT, "--overwrite")] = False,
+    overwrite: Annotated[bool, _output("Replace files that exist.", "--overwrite")] = False,
     source: Annotated[
-        Path | None, _option("Repeat a run: its triplet.json, its folder, or a PNG of it.", OUTPUT, "--from")
-    ] = None,
-    negative_foreground: Annotated[str | None, _option("What to keep out of the foreground.", SAMPLING)] = None,
-    negative_background: Annotated[str | None, _option("What to keep out of the background.", SAMPLING)] = None,
-    seed: Annotated[
-        int | None, _option("The same seed gives the same pixels; drawn where not given.", SAMPLING)
-    ] = None,
-    steps: Annotated[
-        int | None, _option("Sampling steps; the model's own where not given.", SAMPLING, min=1, max=1000)
-    ] = None,
-    guidance: Annotated[
-        float | None, _option("How closely to follow the prompts, 1 is off; the model's own where not given.", SAMPLING)
+        Path | None, _output("Repeat a run: its triplet.json, its folder, or a PNG of it.", "--from")
     ] = None,
     size: Annotated[
-        str | None, _option("Multiples of 64, as 1024x1024; the model's own where not given.", SAMPLING, metavar="WxH")
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        _option(
-            "Triplets sampled at once with --count; above 1 is faster on a GPU, and repeats only to rounding.",
-            SAMPLING,
-            min=1,
-            max=64,
-        ),
-    ] = None,
-    boundary: Annotated[float | None, _option("d, how hard the mask's edge is; the paper's is 10.", METHOD)] = None,
-    mask: Annotated[
-        Mask | None, _option("What masks are made of: both priors, the structure, or the content alone.", METHOD)
-    ] = None,
-    model: Annotated[
         str | None,
-        _option(
-            "mini (the default), realvisxl, sdxl; a folder, a .safetensors checkpoint, or a hub repository.",
-            MODEL,
-            "--model",
-            "-m",
+        typer.Option(
+            "--size",
+            help="As 1024x1024, multiples of what the model needs (64 for SDXL); the model's own where not given.",
+            rich_help_panel="Sampling",
+            metavar="WxH",
         ),
     ] = None,
-    foreground_weights: Annotated[
-        str | None, _option("For an SDXL: LayerDiffuse's offsets, a file or repository:file.", MODEL)
-    ] = None,
-    transparent_decoder: Annotated[
-        str | None, _option("For an SDXL: LayerDiffuse's transparent decoder.", MODEL)
-    ] = None,
-    device: Annotated[
-        str | None, _option("cuda, cuda:1, mps or cpu; the best there is where not given.", MODEL)
-    ] = None,
-    dtype: Annotated[
-        DType | None, _option("Type of the weights; float16 on CUDA and float32 elsewhere where not given.", MODEL)
-    ] = None,
-    offload: Annotated[
-        Offload | None, _option("What to keep in main memory: whole parts, single layers, groups of layers.", MODEL)
-    ] = None,
+    **asked: Any,
 ) -> None:
     """Make a foreground (RGBA), a background and a blended picture, denoised together.
 
     Writes foreground.png, background.png, blended.png, composite.png (plain alpha blending) and triplet.json.
     """
-    from layerfusion.cli.triplets import Request, run
+    given = {name: value for name, value in asked.items() if value is not None} | parse_size(size)
+    record = Record.read(source) if source else None
+    request = merged(record, given).with_seed()
+    endings = [ending.strip().removeprefix(".").lower() for ending in (formats or "").split(",") if ending.strip()]
+    folder = out or default_folder(f"{request.foreground_prompt} {request.background_prompt}", request.seed or 0)
+    targets = plan_targets(folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors)
+    check_targets(folder, targets, overwrite)
+    make_all(request, record, folder, targets)
 
-    settings = {
-        "foreground_prompt": foreground,
-        "background_prompt": background,
-        "negative_foreground": negative_foreground,
-        "negative_background": negative_background,
-        "seed": seed,
-        "steps": steps,
-        "guidance_scale": guidance,
-        "size": size,
-        "batch_size": batch_size,
-        "boundary": boundary,
-        "mask": mask,
-        "model": model,
-        "foreground_weights": foreground_weights,
-        "transparent_decoder": transparent_decoder,
-        "device": device,
-        "dtype": dtype,
-        "offload": offload,
-    }
-    given = {key: value for key, value in settings.items() if value is not None}
-    kinds = [kind.strip().removeprefix(".").lower() for kind in (formats or "").split(",") if kind.strip()]
-    run(Request(given, source, out, count, tuple(dict.fromkeys(kinds)), show_priors, overwrite))
+
+def parse_size(size: str | None) -> dict[str, int]:
+    """1024x768 → width and height."""
+    if size is None:
+        return {}
+    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", size.strip().lower())
+    if match is None:
+        raise LayerFusionError(f"the size {size!r} is not WIDTHxHEIGHT; write it as 1024x1024.")
+    return {"width": int(match[1]), "height": int(match[2])}
+
+
+def merged(record: Record | None, given: dict[str, Any]) -> Request:
+    """The request that a record repeats, with the options given in place of its values."""
+    for which in Request.POSITIONAL:
+        if not (given.get(which) or (record and which not in given)):
+            raise LayerFusionError(
+                f"the {which.replace('_', ' ')} is empty; say what to draw, as in: "
+                'layerfusion generate "a red fox" "a snowy forest".'
+            )
+    values = record.request.model_dump(exclude={"config"}) | {"config": record.request.config} if record else {}
+    if given.get("model", values.get("model")) != values.get("model"):
+        # The files that went on top of that model do not belong on this one.
+        values |= {"foreground_weights": None, "transparent_decoder": None}
+    return Request.checked({**values, **given}, option_name)
+
+
+def make_all(request: Request, record: Record | None, folder: Path, targets: list[Target]) -> None:
+    """Sample and write; what is written stays when a later triplet is interrupted."""
+    done = 0
+    with quiet_libraries(), RunBar(len(targets)) as bar:
+        # Only now: the first import of these libraries takes seconds, and they have much to say.
+        from layerfusion.runs import Session, generate
+
+        session = Session.open(request, record, bar)
+        request = session.completed(request)
+        for warning in (*session.warnings, *session.warnings_for(request)):
+            note(warning)
+        started = time.perf_counter()
+        try:
+            for target, generated in zip(targets, generate(session, request, bar), strict=True):
+                target.write(generated)
+                done += 1
+        except KeyboardInterrupt:
+            if len(targets) > 1:
+                note(f"{done} of {len(targets)} triplets are written, and whole.")
+            raise
+    report(request, folder, targets, time.perf_counter() - started)
+
+
+def report(request: Request, folder: Path, targets: list[Target], seconds: float) -> None:
+    """What was written, with what, and how long it took."""
+    seed, several = request.seed or 0, len(targets) > 1
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for name in targets[0].names:
+        table.add_row(name, Text(CONTENTS.get(name, "layers, for another program"), style="dim"))
+    where = f"{folder / targets[0].folder.name} … {targets[-1].folder.name}" if several else f"{folder}"
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(where)}[/]", soft_wrap=True)
+    console.print(table)
+    facts = [
+        request.model,
+        f"seeds {seed} to {seed + len(targets) - 1}" if several else f"seed {seed}",
+        f"{request.steps} steps",
+        f"{request.width} × {request.height}",
+        f"{seconds:.1f} s on {request.device}" + (f", {seconds / len(targets):.1f} s each" if several else ""),
+    ]
+    console.print(escape(" · ".join(facts)), soft_wrap=True)
+
+
+CONTENTS = {
+    "foreground.png": "the foreground, RGBA",
+    "background.png": "the background",
+    "blended.png": "both, blended by the model",
+    "composite.png": "the foreground laid over the background",
+    "priors.png": "priors and masks",
+    "structure.png": "the structure prior of every layer",
+    "triplet.json": "settings, to repeat it with --from",
+}

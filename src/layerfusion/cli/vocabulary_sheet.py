@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from PIL import Image
 from torch import Generator
@@ -10,9 +9,8 @@ from torch import Generator
 from layerfusion.cli.console import loading_bar, sampling_bar
 from layerfusion.drawing import Tile, sheet
 from layerfusion.files import atomic_write
-from layerfusion.models import Defaults, Vocabulary, defaults_for, load_pipeline
+from layerfusion.models import Vocabulary, load_pipeline
 from layerfusion.models.vocabulary import article
-from layerfusion.output import LayerFusionOutput
 from layerfusion.pipeline import LayerFusionPipeline
 
 BATCH = 8
@@ -69,7 +67,6 @@ def write_sheet(model: str, known: Vocabulary, path: Path, steps: int | None, se
         steps: Sampling steps; the model's own where None.
         seed: The same for every picture.
     """
-    defaults = defaults_for(model)
     asks = plan(known)
     pictures: dict[tuple[str, str], Image.Image] = {}
     with loading_bar() as bar:
@@ -78,7 +75,7 @@ def write_sheet(model: str, known: Vocabulary, path: Path, steps: int | None, se
     pipeline.set_progress_bar_config(disable=True)
     with sampling_bar() as bar:
         for first in bar.track(range(0, len(asks), BATCH), description="Drawing"):
-            pictures |= _draw(pipeline, asks[first : first + BATCH], defaults, steps or defaults.steps, seed)
+            pictures |= _draw(pipeline, asks[first : first + BATCH], steps, seed)
     rows, labels = [], []
     for kind, entries in known.kinds().items():
         tiles = [Tile(pictures[kind, entry.name], entry.name) for entry in entries]
@@ -92,20 +89,14 @@ def write_sheet(model: str, known: Vocabulary, path: Path, steps: int | None, se
 
 
 def _draw(
-    pipeline: LayerFusionPipeline, asks: list[Ask], defaults: Defaults, steps: int, seed: int
+    pipeline: LayerFusionPipeline, asks: list[Ask], steps: int | None, seed: int
 ) -> dict[tuple[str, str], Image.Image]:
     """The pictures of one batch, by kind and label."""
-    output = cast(
-        LayerFusionOutput,
-        pipeline(
-            [ask.foreground for ask in asks],
-            [ask.background for ask in asks],
-            num_inference_steps=steps,
-            guidance_scale=defaults.guidance_scale,
-            width=defaults.size[0] if defaults.size else None,
-            height=defaults.size[1] if defaults.size else None,
-            generator=[Generator().manual_seed(seed) for _ in asks],
-        ),
+    output = pipeline(
+        [ask.foreground for ask in asks],
+        [ask.background for ask in asks],
+        num_inference_steps=steps,
+        generator=[Generator().manual_seed(seed) for _ in asks],
     )
     return {
         (kind, label): getattr(output, stream)[index]

@@ -8,7 +8,7 @@ blends the attention outputs after the output projection, the only place where b
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -16,14 +16,35 @@ import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention_processor import (
+    Attention,
+    AttnProcessor,
+    AttnProcessor2_0,
+    AttnProcessorNPU,
+    FusedAttnProcessor2_0,
+    SlicedAttnProcessor,
+    XFormersAttnProcessor,
+    XLAFlashAttnProcessor2_0,
+)
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.method.blending import blend_into_blended, blend_into_foreground, hard_mask, soft_mask
 from layerfusion.method.config import LayerFusionConfig
+from layerfusion.method.observer import AttentionPriors, Observer
 from layerfusion.method.priors import content_confidence, resize_to_tokens, structure_prior, token_grid
 from layerfusion.method.streams import BLENDED, StreamLayout
+
+# These compute plain attention, each in its own way.
+REPLACEABLE = (
+    AttnProcessor,
+    AttnProcessor2_0,
+    AttnProcessorNPU,
+    FusedAttnProcessor2_0,
+    SlicedAttnProcessor,
+    XFormersAttnProcessor,
+    XLAFlashAttnProcessor2_0,
+)
 
 
 class Offsets(Protocol):
@@ -31,17 +52,6 @@ class Offsets(Protocol):
 
     def project(self, path: str, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
         """linear(x), with the offset of that projection added to the first `n_foreground` rows."""
-
-
-@dataclass
-class AttentionMaps:
-    """The priors and masks of one attention at one step: each (F, B, rows, columns), float32, on the CPU."""
-
-    layer: str
-    structure: Tensor
-    content: Tensor
-    soft: Tensor
-    hard: Tensor
 
 
 @dataclass
@@ -56,7 +66,7 @@ class UNetPass:
         structure: s' as (F·B, h, w); None where the mask is made of cross-attention alone.
         take_structure: Whether s' is taken at the structure layer. A pass of foregrounds alone (the prior pass) ends
             there.
-        maps: Collects the priors and masks of every attention; None collects nothing.
+        observer: Notes what the attentions see; None notes nothing.
     """
 
     layout: StreamLayout
@@ -65,7 +75,7 @@ class UNetPass:
     blend: bool = False
     structure: Tensor | None = None
     take_structure: bool = False
-    maps: list[AttentionMaps] | None = None
+    observer: Observer | None = None
 
 
 class StructureReady(Exception):
@@ -96,8 +106,18 @@ class JointAttention:
 
     @contextmanager
     def installed(self) -> Iterator["JointAttention"]:
-        """Put the processors on the UNet, and take them off again, also after an exception."""
+        """Put the processors on the UNet, and take them off again, also after an exception.
+
+        Raises:
+            LayerFusionError: the UNet has processors that compute something else than attention.
+        """
         found = dict(self.unet.attn_processors)
+        for layer, processor in found.items():
+            if not isinstance(processor, REPLACEABLE):
+                raise LayerFusionError(
+                    f"the UNet's {layer} is a {type(processor).__name__}, whose work LayerFusion would not do; "
+                    "take it off with unet.set_attn_processor(AttnProcessor2_0())."
+                )
         hooks = []
         processors: dict[str, Callable[..., Any]] = {}
         for path, block in transformer_blocks(self.unet):
@@ -126,11 +146,19 @@ class JointAttention:
         with suppress(StructureReady):
             self.predict(prior_pass, sample, timestep, **conditions)
 
+    def observe_priors(
+        self, prior_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any
+    ) -> list[AttentionPriors]:
+        """Call ε_FG on its rows alone, to the end, and return the priors of every attention in order of computation."""
+        observer = Observer()
+        self.predict(replace(prior_pass, take_structure=False, observer=observer), sample, timestep, **conditions)
+        return observer.priors
+
     def blends_in(self, path: str) -> bool:
         """Whether Eq. 1 acts in this transformer block, in the current pass."""
         return self.current.blend and any(fnmatchcase(path, pattern) for pattern in self.config.blocks)
 
-    def take_structure(self, query: Tensor, key: Tensor, scale: float) -> None:
+    def keep_structure(self, query: Tensor, key: Tensor, scale: float) -> None:
         """Keep s' of the conditional foregrounds from the structure layer's queries and keys."""
         rows = self.current.layout.conditional_foregrounds
         prior = structure_prior(rows(query), rows(key), scale, self.structure_sign)
@@ -148,11 +176,9 @@ class JointAttention:
         c = torch.ones_like(content) if self.config.mask == "self" else content
         soft = soft_mask(s, c)
         hard = hard_mask(soft, self.config.boundary)
+        if self.current.observer is not None:
+            self.current.observer.note_maps(layer, self.current.size, self.current.layout, (s, c, soft, hard))
         per_foreground = (len(self.current.layout.foregrounds), self.current.layout.batch)
-        if self.current.maps is not None:
-            grid = token_grid(self.current.size, content.shape[1])
-            shaped = (x.detach().cpu().unflatten(1, grid).unflatten(0, per_foreground) for x in (s, c, soft, hard))
-            self.current.maps.append(AttentionMaps(layer, *shaped))
         return soft.unflatten(0, per_foreground), hard.unflatten(0, per_foreground)
 
     def blend(self, attention: Tensor, soft: Tensor, hard: Tensor) -> None:
@@ -183,9 +209,10 @@ class StreamProcessor:
         name: "attn1" (self-attention) or "attn2" (cross-attention).
     """
 
-    joint: JointAttention
+    # diffusers prints a processor that takes the place of an IP-Adapter's.
+    joint: JointAttention = field(repr=False)
     path: str
-    block: BasicTransformerBlock
+    block: BasicTransformerBlock = field(repr=False)
     name: str
 
     def __call__(
@@ -203,7 +230,10 @@ class StreamProcessor:
         query = self._heads("to_q", attn, hidden_states, layout.foreground_rows)
         key = self._heads("to_k", attn, context, layout.foreground_rows)
         if layer == joint.structure_layer and joint.current.take_structure:
-            joint.take_structure(query, key, attn.scale)
+            joint.keep_structure(query, key, attn.scale)
+        if joint.current.observer is not None and not layout.plain:
+            content, seen = self._content(query, key, is_self_attention), key if is_self_attention else None
+            joint.current.observer.note_priors(layer, joint.current.size, query, seen, attn.scale, content)
         value = self._heads("to_v", attn, context, layout.foreground_rows)
 
         share = is_self_attention and bool(layout.plain) and joint.config.share_attention
@@ -212,12 +242,7 @@ class StreamProcessor:
         attention = attn.to_out[1](attention)
 
         if joint.blends_in(self.path):
-            if is_self_attention:
-                content = self._content_before_cross_attention()
-            else:
-                rows = layout.conditional_foregrounds
-                content = content_confidence(rows(query), rows(key), joint.current.eos, attn.scale)
-            joint.blend(attention, *joint.masks(content, layer))
+            joint.blend(attention, *joint.masks(self._content(query, key, is_self_attention), layer))
         return attention
 
     def _project(self, name: str, linear: nn.Module, x: Tensor, n_foreground: int, attn: str | None = None) -> Tensor:
@@ -241,18 +266,27 @@ class StreamProcessor:
             attended = F.scaled_dot_product_attention(query, key, value, scale=scale)
         return attended.transpose(1, 2).flatten(2)
 
-    def _content_before_cross_attention(self) -> Tensor:
-        """c at a self-attention: the block's cross-attention on its input states (Algorithm 3, first line)."""
-        layout, cross = self.joint.current.layout, self.block.attn2
-        hidden_states, prompt_embeds = (layout.conditional_foregrounds(x) for x in self.joint.block_inputs)
-        rows = hidden_states.shape[0]
-        query = self._heads("to_q", cross, self.block.norm2(hidden_states), rows, of="attn2")
-        key = self._heads("to_k", cross, prompt_embeds, rows, of="attn2")
+    def _content(self, query: Tensor, key: Tensor, is_self_attention: bool) -> Tensor:
+        """c of the conditional foregrounds, (F·B, M).
+
+        A cross-attention takes it from its own queries and keys. A self-attention comes before the cross-attention of
+        its block, and sends the block's input states through it (Algorithm 3, first line).
+        """
+        rows, cross = self.joint.current.layout.conditional_foregrounds, self.block.attn2
+        if is_self_attention:
+            hidden_states, prompt_embeds = (rows(x) for x in self.joint.block_inputs)
+            count = hidden_states.shape[0]
+            query = self._heads("to_q", cross, self.block.norm2(hidden_states), count, of="attn2")
+            key = self._heads("to_k", cross, prompt_embeds, count, of="attn2")
+        else:
+            query, key = rows(query), rows(key)
         return content_confidence(query, key, self.joint.current.eos, cross.scale)
 
 
 def transformer_blocks(unet: nn.Module) -> list[tuple[str, BasicTransformerBlock]]:
     """The UNet's transformer blocks with their paths, in the order in which they are computed."""
+    # torch.compile(unet) wraps the UNet, and would prefix all paths.
+    unet = getattr(unet, "_orig_mod", unet)
     found = [(path, module) for path, module in unet.named_modules() if isinstance(module, BasicTransformerBlock)]
     # A UNet registers up_blocks before mid_block, but computes down, mid, up.
     order = ("down_blocks", "mid_block", "up_blocks")

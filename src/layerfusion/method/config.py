@@ -1,7 +1,10 @@
 """Every switch of the method, in one frozen object with the paper's values as defaults."""
 
+import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter, ValidationError
 
 from layerfusion.errors import LayerFusionError
 
@@ -65,14 +68,34 @@ class LayerFusionConfig:
         """Whether Eq. 1 acts at this step (counted from 0) of `num_steps`."""
         return self.blend and self.blend_range[0] <= step / num_steps < self.blend_range[1]
 
+    @classmethod
+    def paper(cls) -> "LayerFusionConfig":
+        """The paper's own switches, whatever a model's own are."""
+        return cls()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them; `from_dict` gives the same configuration back."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "LayerFusionConfig":
-        """The configuration `to_dict` wrote. Unknown keys raise a LayerFusionError."""
+        """The configuration `to_dict` wrote, or part of it.
+
+        Raises:
+            LayerFusionError: a key is unknown, or a value out of range or of the wrong type.
+        """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise LayerFusionError(f"the configuration has no setting {', '.join(map(repr, unknown))}; remove it.")
-        return cls(**values)
+        try:
+            # As JSON, where a list is as good as a tuple, and otherwise strictly.
+            return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            if first["type"] == "literal_error":
+                cls(**{str(first["loc"][0]): first["input"]})  # says itself what there is to choose from
+            if "error" in first.get("ctx", {}):
+                raise LayerFusionError(str(first["ctx"]["error"])) from None
+            raise LayerFusionError(
+                f"the configuration has a value of the wrong type for {first['loc'][0]}: {first['input']!r}; mend it."
+            ) from None

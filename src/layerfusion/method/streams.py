@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+FOREGROUND = "foreground"
 BLENDED = "blended"
 BACKGROUND = "background"
 
@@ -26,7 +27,7 @@ class StreamLayout:
 
     batch: int
     guidance: bool
-    foregrounds: tuple[str, ...] = ("foreground",)
+    foregrounds: tuple[str, ...] = (FOREGROUND,)
     plain: tuple[str, ...] = (BLENDED, BACKGROUND)
 
     @property
@@ -45,6 +46,10 @@ class StreamLayout:
     def foreground_rows(self) -> int:
         """How many of the first rows go through the foreground offsets."""
         return len(self.foregrounds) * self.halves * self.batch
+
+    def prior_pass(self) -> "StreamLayout":
+        """The layout of the prior pass: the conditional half of every foreground, alone."""
+        return StreamLayout(self.batch, guidance=False, foregrounds=self.foregrounds, plain=())
 
     def split(self, rows: Tensor) -> Tensor:
         """(S·G·B, …) → (S, G, B, …), a view: streams in the order of `names`, the conditional half last."""

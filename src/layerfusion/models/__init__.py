@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from layerfusion.defaults import Defaults
 from layerfusion.models.locate import ModelFiles, locate, model_folder
-from layerfusion.models.presets import MINI, PRESETS, Defaults, Preset
+from layerfusion.models.presets import MINI, PRESETS, Preset
 from layerfusion.models.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:

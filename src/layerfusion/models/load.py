@@ -124,6 +124,7 @@ def _load(files: ModelFiles, dtype: torch.dtype) -> LayerFusionPipeline:
         files.on_top.foreground,
         files.on_top.transparent_decoder,
         files.on_top.transparent_encoder,
+        defaults=files.defaults.to_dict(),
         **structure,
     )
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
 from layerfusion.models.hub import fetch_model, is_half
-from layerfusion.models.presets import PLAIN_SDXL, PRESETS, Defaults, Preset, read_defaults
+from layerfusion.models.presets import PLAIN_SDXL, PRESETS, Preset, read_defaults
 
 Kind = Literal["layerfusion", "sdxl", "checkpoint"]
 EDGE = 1 << 20

@@ -1,45 +1,16 @@
-"""The named models: where their weights come from, and the settings their makers recommend.
-
-A model's own folder may carry its recommendations in `layerfusion.json`, beside `model_index.json`. Every key may be
-left out:
-
-    {
-      "steps": 20,                      sampling steps
-      "guidance_scale": 3.0,            classifier-free guidance; 1 turns it off
-      "size": [128, 128],               width and height in pixels
-      "negative_foreground": "",        what to steer the foreground away from
-      "negative_background": ""         the same for background and blended picture
-    }
-"""
+"""The named models: where their weights come from, and the settings their makers recommend."""
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
 
 MINI = Path(__file__).parent / "mini"
 DEFAULTS_FILE = "layerfusion.json"
 LAYERDIFFUSE = "lllyasviel/LayerDiffuse_Diffusers"
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """Settings for where the user gives none; as they stand here, those of LayerDiffuse's authors.
-
-    Attributes:
-        steps: Sampling steps.
-        guidance_scale: Classifier-free guidance; 1 turns it off.
-        size: (width, height) in pixels; None takes the size the UNet was made for.
-        negative_foreground, negative_background: What to steer away from; empty for nothing.
-    """
-
-    steps: int = 25
-    guidance_scale: float = 7.0
-    size: tuple[int, int] | None = None
-    negative_foreground: str = ""
-    negative_background: str = ""
 
 
 # DPM++ 2M Karras, which LayerDiffuse's weights are used with.
@@ -72,7 +43,7 @@ class Preset:
     scheduler: dict[str, Any] | None = None
     structure_layer: str | None = None
     structure_sign: int | None = None
-    defaults: Defaults = Defaults()
+    defaults: Defaults = Defaults()  # noqa: RUF009 (immutable)
 
 
 REALISTIC_NEGATIVE = "face asymmetry, eyes asymmetry, deformed eyes, open mouth"
@@ -102,34 +73,34 @@ PRESETS = {
 PLAIN_SDXL = Preset("", base="", scheduler=DPM_2M_KARRAS)
 
 
-def read_defaults(folder: Path, defaults: Defaults) -> Defaults:
-    """`defaults`, with what the folder's `layerfusion.json` says in their place.
+def read_defaults(folder: Path, otherwise: Defaults) -> Defaults:
+    """A saved pipeline's own defaults; of another model `otherwise`, with what its `layerfusion.json` says on top.
 
     Raises:
-        LayerFusionError: the file is not JSON, or holds an unknown key or a value of the wrong kind.
+        LayerFusionError: the file is not JSON, or holds an unknown key or a value of the wrong type.
     """
+    index = folder / "model_index.json"
+    own = read_json(index).get("defaults") if index.is_file() else None
+    if own is not None:
+        return Defaults.from_dict(own, str(index))
     file = folder / DEFAULTS_FILE
     if not file.is_file():
-        return defaults
+        return otherwise
+    values = read_json(file)
+    Defaults.from_dict(values, str(file))
+    return Defaults.from_dict({**otherwise.to_dict(), **values}, str(file))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        LayerFusionError: it holds something else.
+    """
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LayerFusionError(f"{file} cannot be read as JSON ({error}); mend it or remove it.") from None
-    known = [field.name for field in fields(Defaults)]
-    if not isinstance(values, dict) or not set(values) <= set(known):
-        raise LayerFusionError(f"{file} should hold an object with keys among {', '.join(known)}; mend it.")
-    for key, value in values.items():
-        if not _fits(key, value):
-            raise LayerFusionError(f"{file} has a wrong value for {key}: {value!r}; mend it.")
-    if "size" in values:
-        values["size"] = (values["size"][0], values["size"][1])
-    return replace(defaults, **values)
-
-
-def _fits(key: str, value: Any) -> bool:
-    """Whether a value from `layerfusion.json` is of its key's kind."""
-    if key == "size":
-        return isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)
-    if key == "steps":
-        return type(value) is int and value > 0
-    return type(value) in (int, float) if key == "guidance_scale" else isinstance(value, str)
+    if not isinstance(values, dict):
+        raise LayerFusionError(f"{file} should hold an object; mend it or remove it.")
+    return values

@@ -1,6 +1,6 @@
-"""What a small model knows. Models of an open vocabulary carry no such file, and nothing is said about their prompts.
+"""What a small model knows. Models of an open vocabulary carry none, and nothing is said about their prompts.
 
-`vocabulary.json` stands beside `model_index.json`:
+A saved pipeline holds it in its `model_index.json`, under `vocabulary`:
 
     {
       "objects": {"animals": [{"name": "fox", "synonyms": ["vixen"], "coloured": false}, …], …},
@@ -15,7 +15,6 @@ colours, `"coloured": true`.
 """
 
 import difflib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.models.presets import read_json
 
-VOCABULARY_FILE = "vocabulary.json"
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 # Words that name nothing: not worth a warning.
 GLUE = frozenset(
@@ -127,12 +126,13 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
     """The vocabulary of a saved model; None where it carries none.
 
     Raises:
-        LayerFusionError: the file is broken.
+        LayerFusionError: it is broken.
     """
-    file = folder / VOCABULARY_FILE
-    if not file.is_file():
+    file = folder / "model_index.json"
+    values = read_json(file).get("vocabulary") if file.is_file() else None
+    if values is None:
         return None
     try:
-        return Vocabulary.from_dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LayerFusionError(f"{file} is not a vocabulary ({error!r}); save the model again.") from None
+        return Vocabulary.from_dict(values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise LayerFusionError(f"{file} holds no valid vocabulary ({error!r}); save the model again.") from None

@@ -4,7 +4,9 @@ For the projection P of the attention A:
 
 - dense: `A.P.weight` is ΔW, to be added to the base weight of the same key.
 - diffusers: `unet.A.P.lora_A.weight` is down (rank, in), `unet.A.P.lora_B.weight` is up (out, rank); older spellings
-too.
+  too.
+- kohya: `lora_unet_A_P.lora_down.weight`, `.lora_up.weight` and `.alpha`, with A in diffusers' or in LDM's names and
+  every dot an underscore.
 - forge: with A.P in LDM's names, `diffusion_model.A.P.weight::lora::0` is up, `::lora::1` down, `::lora::2` alpha, and
   `::diff::0` is ΔW.
 - own (what `ForegroundOffsets` saves): `A.P.down.weight` and `A.P.up.weight`, or `A.P.dense.weight`.
@@ -20,37 +22,40 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from layerfusion.offsets.model import ForegroundOffsets
+from layerfusion.offsets.model import ForegroundOffsets, attention_projections
 
 Form = Literal["dense", "diffusers", "forge"]
-Role = Literal["down", "up", "alpha", "dense"]
+Role = Literal["down", "up", "alpha", "dense", "bias", "magnitude"]
 
 # Longest first: `.lora.down.weight` also ends with `.weight`.
 SUFFIXES: dict[str, Role] = {
     ".lora_linear_layer.down.weight": "down",
     ".lora_linear_layer.up.weight": "up",
+    ".lora_magnitude_vector.weight": "magnitude",
+    ".lora_magnitude_vector": "magnitude",
     ".lora_A.default.weight": "down",
     ".lora_B.default.weight": "up",
     ".lora_A.weight": "down",
     ".lora_B.weight": "up",
     ".lora.down.weight": "down",
     ".lora.up.weight": "up",
+    ".lora_down.weight": "down",
+    ".lora_up.weight": "up",
     ".down.weight": "down",
     ".up.weight": "up",
     ".dense.weight": "dense",
+    ".lora_B.bias": "bias",
+    ".dora_scale": "magnitude",
     ".alpha": "alpha",
     ".weight": "dense",
+    ".bias": "bias",
+    ".weight::lora::0": "up",
+    ".weight::lora::1": "down",
+    ".weight::lora::2": "alpha",
+    ".weight::diff::0": "dense",
+    ".bias::diff::0": "bias",
 }
-FORGE_KEY = re.compile(
-    r"(?:model\.)?diffusion_model\.((?:input_blocks|output_blocks)\.\d+\.1|middle_block\.1)\.(.+)\.weight"
-    r"::(lora|diff)::(\d+)"
-)
-FORGE_ROLES: dict[tuple[str, str], Role] = {
-    ("lora", "0"): "up",
-    ("lora", "1"): "down",
-    ("lora", "2"): "alpha",
-    ("diff", "0"): "dense",
-}
+PREFIX = re.compile(r"^(unet\.|(model\.)?diffusion_model\.|lora_unet_)")
 OLD_PROCESSOR = re.compile(r"\.processor\.(to_q|to_k|to_v|to_out)_lora\.")
 
 
@@ -77,21 +82,30 @@ def ldm_names(unet: UNet2DConditionModel) -> dict[str, str]:
     return names
 
 
-def parse_key(key: str, diffusers_names: Mapping[str, str]) -> tuple[str, Role] | None:
-    """Which module of the UNet a key is about, and what its tensor is; None where it has none of the forms.
+def projection_names(unet: UNet2DConditionModel) -> dict[str, str]:
+    """Every spelling of an attention projection's module path -> the path itself, for all of the UNet's."""
+    ldm = ldm_names(unet)
+    names: dict[str, str] = {}
+    for path in attention_projections(unet):
+        transformer, rest = path.split(".transformer_blocks.")
+        for spelled in (path, f"{ldm[transformer]}.transformer_blocks.{rest}"):
+            names |= {spelled: path, spelled.replace(".", "_"): path}
+    return names
+
+
+def parse_key(key: str, names: Mapping[str, str]) -> tuple[str, Role] | None:
+    """Which projection of the UNet a key is about, and what its tensor is; None where it is about none.
 
     Args:
         key: a key of a published file.
-        diffusers_names: LDM name of a transformer -> its name in diffusers (`ldm_names` turned around).
+        names: the UNet's `projection_names`.
     """
-    if forge := FORGE_KEY.fullmatch(key):
-        block, rest, kind, index = forge.groups()
-        role = FORGE_ROLES.get((kind, index))
-        return (f"{diffusers_names[block]}.{rest}", role) if role and block in diffusers_names else None
-    key = OLD_PROCESSOR.sub(lambda match: f".{match[1].replace('to_out', 'to_out.0')}.lora.", key.removeprefix("unet."))
+    key = PREFIX.sub("", key)
+    key = OLD_PROCESSOR.sub(lambda match: f".{match[1].replace('to_out', 'to_out.0')}.lora.", key)
     for suffix, role in SUFFIXES.items():
         if key.endswith(suffix):
-            return key.removesuffix(suffix), role
+            path = names.get(key.removesuffix(suffix))
+            return (path, role) if path else None
     return None
 
 

@@ -1,16 +1,19 @@
 """From a published file, or from our own, to `ForegroundOffsets`."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from peft.utils.other import get_pattern_key
 from rich.progress import track
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from layerfusion.offsets.forms import Role, ldm_names, parse_key
+from layerfusion.offsets.forms import Role, parse_key, projection_names
 from layerfusion.offsets.model import ForegroundOffsets, attention_projections
 from layerfusion.offsets.refusals import TAKE, refusal
 from layerfusion.weights import WeightsError, find_weights, read_weights
@@ -85,32 +88,39 @@ def offsets_from_state_dict(
         state_dict: a published form (`layerfusion.offsets.forms`), any floating type, on the CPU.
         unet: the UNet they are for.
         name: what an error calls the tensors.
-        metadata: the file's metadata, where diffusers writes a LoRA's alpha.
+        metadata: the file's metadata, where diffusers writes a LoRA's configuration, and so its alpha.
         max_rank: dense offsets are searched for this rank.
         show_progress: draw a bar on stderr.
     """
     linears = attention_projections(unet)
-    diffusers_names = {ldm: diffusers for diffusers, ldm in ldm_names(unet).items()}
+    names = projection_names(unet)
     parts: dict[str, dict[Role, Tensor]] = {}
     for key, tensor in state_dict.items():
-        parsed = parse_key(key, diffusers_names)
-        if parsed is None or parsed[0] not in linears:
+        parsed = parse_key(key, names)
+        if parsed is None:
             raise WeightsError(refusal(name, {key: tuple(value.shape) for key, value in state_dict.items()}, unet))
         path, role = parsed
         parts.setdefault(path, {})[role] = tensor
     if not parts:
         raise WeightsError(refusal(name, {}, unet))
     _check_parts(name, parts, linears)
-    alphas = _adapter_alphas(metadata or {}, parts)
+    adapter = _adapter(name, metadata or {})
     work = track(parts, "Foreground weights", transient=True, disable=not show_progress)
     return ForegroundOffsets.from_tensors(
-        {path: _weights(parts[path], alphas.get(path), unet.dtype, max_rank) for path in work}
+        {path: _weights(path, parts[path], adapter, unet.dtype, max_rank) for path in work}
     )
 
 
 def _check_parts(name: str, parts: dict[str, dict[Role, Tensor]], linears: dict[str, nn.Linear]) -> None:
-    """Every projection has both its matrices, or its dense one, in the UNet's shape."""
+    """Every projection has both its matrices, or its dense one, in the UNet's shape, and nothing that is not ΔW."""
     for path, part in parts.items():
+        if "magnitude" in part:
+            raise WeightsError(f"{name} is a DoRA, which rescales the UNet's own weights; {TAKE}.")
+        # The difference of two UNets holds the bias of every output projection, zero where it was not trained.
+        if "bias" in part and part["bias"].any():
+            raise WeightsError(
+                f"{name} changes the bias of {path}, and foreground offsets change weight matrices alone; {TAKE}."
+            )
         if "dense" in part:
             out_features, in_features = part["dense"].flatten(1).shape
         elif "down" in part and "up" in part:
@@ -134,23 +144,37 @@ def _check_shape(name: str, path: str, linear: nn.Linear | None, in_features: in
         )
 
 
-def _adapter_alphas(metadata: Mapping[str, str], parts: dict[str, dict[Role, Tensor]]) -> dict[str, float]:
-    """The alphas that diffusers keeps in the metadata of a LoRA file: path -> alpha, empty where it keeps none."""
-    adapter = json.loads(metadata.get("lora_adapter_metadata", "{}"))
-    if "unet.lora_alpha" not in adapter:
-        return {}
-    pattern = adapter.get("unet.alpha_pattern") or {}
-    return {path: float(pattern.get(path, adapter["unet.lora_alpha"])) for path in parts}
+def _adapter(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """PEFT's configuration of a LoRA on the UNet, where diffusers has kept it in the file's metadata; else empty."""
+    packed = json.loads(metadata.get("lora_adapter_metadata", "{}"))
+    adapter = {key.removeprefix("unet."): value for key, value in packed.items() if key.startswith("unet.")}
+    if adapter.get("use_dora"):
+        raise WeightsError(f"{name} is a DoRA, which rescales the UNet's own weights; {TAKE}.")
+    return adapter
 
 
-def _weights(part: dict[Role, Tensor], alpha: float | None, dtype: torch.dtype, max_rank: int) -> tuple[Tensor, ...]:
+def _scale(path: str, part: dict[Role, Tensor], adapter: dict[str, Any]) -> float:
+    """The factor of up @ down: alpha / rank, with PEFT's rules where the file has its configuration."""
+    rank = len(part["down"])
+    if "alpha" in part:
+        return float(part["alpha"]) / rank
+    if "lora_alpha" not in adapter:
+        return 1.0
+    pattern = adapter.get("alpha_pattern") or {}
+    alpha = pattern.get(get_pattern_key(pattern, path), adapter["lora_alpha"])
+    return alpha / (math.sqrt(rank) if adapter.get("use_rslora") else rank)
+
+
+def _weights(
+    path: str, part: dict[Role, Tensor], adapter: dict[str, Any], dtype: torch.dtype, max_rank: int
+) -> tuple[Tensor, ...]:
     """(down, up) or (ΔW,) in `dtype`, copied out of the file."""
     if "dense" in part:
         return tuple(weight.to(dtype).contiguous() for weight in factored(part["dense"].flatten(1), max_rank))
     down, up = part["down"].flatten(1), part["up"].flatten(1)
-    alpha = float(part["alpha"]) if "alpha" in part else alpha
-    if alpha is not None and alpha != len(down):
-        up = up.float() * (alpha / len(down))
+    scale = _scale(path, part, adapter)
+    if scale != 1:
+        up = up.float() * scale
     return down.to(dtype, copy=True), up.to(dtype, copy=True)
 
 

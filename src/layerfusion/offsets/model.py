@@ -8,6 +8,9 @@ from diffusers import UNet2DConditionModel
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.attention_processor import Attention
 from diffusers.models.modeling_utils import ModelMixin
+from peft.tuners.lora import LoraLayer
+from peft.tuners.lycoris_utils import LycorisLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
@@ -63,9 +66,12 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
             projection that is not named has no offset.
     """
 
+    fused_from: Tensor | None
+
     @register_to_config
     def __init__(self, projections: dict[str, list[int]]) -> None:
         super().__init__()
+        self.register_buffer("fused_from", None, persistent=False)
         self._offsets: dict[str, Offset] = {}
         for path, (in_features, out_features, rank) in projections.items():
             offset = Offset(in_features, out_features, rank)
@@ -134,31 +140,49 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
         projected[:n_foreground] += offset(x[:n_foreground])
         return projected
 
+    def prepare(self, unet: UNet2DConditionModel) -> None:
+        """Make sure, before a run, that these offsets and this UNet go together as they stand now.
+
+        Where the UNet's weights have changed since `fuse`, as by a LoRA that was fused or unfused, they are fused anew.
+
+        Raises:
+            LayerFusionError: a projection carries a DoRA, or another adapter that rescales the weights beneath it: it
+                was made for ε's weights, and ε_FG's would need a scale of their own.
+        """
+        unet = _uncompiled(unet)
+        for path in self._offsets:
+            layer = unet.get_submodule(path)
+            if isinstance(layer, BaseTunerLayer) and not layer.merged and not _adds(layer):
+                raise LayerFusionError(
+                    f"The UNet's {path} carries an adapter that rescales the weights (such as a DoRA), which cannot "
+                    "act on all streams alike; make it part of the weights with fuse_lora()."
+                )
+        if self.fused_from is not None:
+            # Weights that are offloaded leaf by leaf are never read in their fused form.
+            offloaded = any(linear.weight.is_meta for linear in self._projections(unet).values())
+            if not offloaded and not torch.equal(self.fused_from, self._imprint(unet)):
+                self.fuse(unet)
+
     @torch.no_grad()
     def fuse(self, unet: UNet2DConditionModel) -> None:
         """Keep W + ΔW beside each ΔW, so that the foreground's rows cost one matrix product instead of three.
 
         It takes the memory of the UNet's attention projections once more (2 GB for SDXL in half precision) and gives
-        the same pictures to rounding. Fuse again after changing the UNet's own weights. Projections that carry a LoRA,
-        now or later, go on unfused.
+        the same pictures to rounding. Projections that carry a LoRA, now or later, go on unfused.
 
         Raises:
-            LayerFusionError: the UNet's weights are not in memory (sequential or group offload).
+            LayerFusionError: the UNet's weights are not in memory (sequential or group offload) or quantised, or the
+                offsets were made for another UNet.
         """
-        for path, linear in attention_projections(unet).items():
-            offset = self._offsets.get(path)
-            if offset is None:
-                continue
-            weight = linear.weight
-            if weight.is_meta:
-                raise LayerFusionError(
-                    "Foreground weights cannot be fused into an offloaded UNet; fuse before offloading."
-                )
+        for path, linear in self._projections(unet).items():
+            offset, weight = self._offsets[path], _plain_weight(path, linear)
             ours = next(offset.parameters())
             offset.fused = (weight.float() + offset.delta().to(weight.device)).to(ours.device, weight.dtype)
+        self.fused_from = self._imprint(unet)
 
     def unfuse(self) -> None:
         """Drop what `fuse` made."""
+        self.fused_from = None
         for offset in self._offsets.values():
             offset.fused = None
 
@@ -167,15 +191,28 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
         """Add the offsets to the UNet's own weights, in place: the UNet becomes ε_FG for every row.
 
         Raises:
-            LayerFusionError: the offsets were made for another UNet.
+            LayerFusionError: as `fuse`.
         """
+        for path, linear in self._projections(unet).items():
+            weight = _plain_weight(path, linear)
+            weight.copy_(weight.float() + self._offsets[path].delta().to(weight.device))
+
+    def _projections(self, unet: UNet2DConditionModel) -> dict[str, nn.Linear]:
+        """Those of the UNet's `attention_projections` that have an offset."""
         linears = attention_projections(unet)
         unknown = [path for path in self._offsets if path not in linears]
         if unknown:
             raise LayerFusionError(f"This UNet has no projection {unknown[0]}; take foreground weights made for it.")
-        for path, offset in self._offsets.items():
-            weight = linears[path].weight
-            weight.copy_(weight.float() + offset.delta().to(weight.device))
+        return {path: linears[path] for path in self._offsets}
+
+    def _imprint(self, unet: UNet2DConditionModel) -> Tensor:
+        """By what a change of the UNet's weights is known: their diagonals, which meet every row or every column."""
+        return torch.cat(
+            [
+                linear.weight.detach().diagonal().to(self._offsets[path].fused)
+                for path, linear in self._projections(unet).items()
+            ]
+        )
 
     def enable_group_offload(self, *args: Any, offload_type: str = "leaf_level", **kwargs: Any) -> None:
         """As in diffusers, always by leaves: no block of offsets is ever called as a whole to be brought in."""
@@ -185,9 +222,36 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
 def attention_projections(unet: UNet2DConditionModel) -> dict[str, nn.Linear]:
     """Module path -> the base projection (under a LoRA, if there is one), of every attention in the UNet's order."""
     linears = {}
-    for name, module in unet.named_modules():
+    for name, module in _uncompiled(unet).named_modules():
         if isinstance(module, Attention):
             for projection in PROJECTIONS:
                 linear = module.get_submodule(projection)
                 linears[f"{name}.{projection}"] = cast(nn.Linear, getattr(linear, "base_layer", linear))
     return linears
+
+
+def _uncompiled(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """The UNet itself where `torch.compile(unet)` has wrapped it, which would prefix all its paths."""
+    return getattr(unet, "_orig_mod", unet)
+
+
+def _adds(layer: BaseTunerLayer) -> bool:
+    """Whether an adapter's active part adds to the projection's output, whatever the weights beneath are."""
+    if isinstance(layer, LoraLayer):
+        return not any(adapter in layer.lora_magnitude_vector for adapter in layer.active_adapters)
+    return isinstance(layer, LycorisLayer)
+
+
+def _plain_weight(path: str, linear: nn.Linear) -> Tensor:
+    """The projection's weight, to be read and added to.
+
+    Raises:
+        LayerFusionError: it is quantised, or not in memory.
+    """
+    if type(linear) is not nn.Linear or type(linear.weight.data) is not Tensor:
+        raise LayerFusionError(
+            f"Foreground weights cannot be added to a quantised UNet, as {path} shows; run them beside it, unfused."
+        )
+    if linear.weight.is_meta:
+        raise LayerFusionError("Foreground weights cannot be added to an offloaded UNet; do it before offloading.")
+    return linear.weight

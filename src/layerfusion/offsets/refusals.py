@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from diffusers import UNet2DConditionModel
 
 TAKE = "take ld_diffusers_sdxl_attn.safetensors of lllyasviel/LayerDiffuse_Diffusers instead"
-ATTENTION = re.compile(r"attn[12]\.(to_q|to_k|to_v|to_out\.0)\b")
+ATTENTION = re.compile(r"attn[12][._](processor\.)?to_(q|k|v|out)")
 CONV_IN = re.compile(r"(unet\.)?conv_in\.weight|(model\.)?diffusion_model\.input_blocks\.0\.0\.weight(::diff::\d+)?")
 ENCODER = re.compile(r"(model\.)?blocks\.\d+\.(weight|bias)")
 SD15_SHARING = re.compile(r"(layers\.)?\d+\.to_(q|k|v|out)_lora\.|kwargs_encoder\.")
@@ -44,7 +44,9 @@ def refusal(name: str, shapes: Mapping[str, tuple[int, ...]], unet: UNet2DCondit
         return f"{name} is LayerDiffuse for SD 1.5, which does not fit SDXL; {TAKE}."
     if any(key.startswith(TEXT_LORA) for key in shapes):
         return f"{name} is a LoRA on a text encoder too; load it with load_lora_weights, and as foreground {TAKE}."
-    if lora and any(key.startswith("lora_unet_") or not ATTENTION.search(key) for key in shapes):
+    if any(key.startswith("base_model.model.") for key in shapes):
+        return f"{name} is an adapter as PEFT saves it, without its configuration; save it with save_lora_weights."
+    if lora and not all(ATTENTION.search(key) for key in shapes):
         return f"{name} is a LoRA on more than attention; load it with load_lora_weights, and as foreground {TAKE}."
     if conv_in and queries:
         return f"{name} is a whole UNet, not offsets on one; {TAKE}."

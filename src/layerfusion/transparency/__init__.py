@@ -6,12 +6,13 @@ from diffusers.models.modeling_utils import ModelMixin
 from layerfusion.transparency.decoder import TransparentDecoder
 from layerfusion.transparency.encoder import TransparentEncoder, encode_transparent
 from layerfusion.transparency.load import load_transparent
-from layerfusion.transparency.padding import pad_rgb, pad_rgb_batch
+from layerfusion.transparency.padding import alpha_and_padded_rgb, pad_rgb, pad_rgb_batch
 
 __all__ = [
     "ModelMixin",
     "TransparentDecoder",
     "TransparentEncoder",
+    "alpha_and_padded_rgb",
     "encode_transparent",
     "load_transparent",
     "pad_rgb",

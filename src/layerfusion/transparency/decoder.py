@@ -148,7 +148,7 @@ class TransparentDecoder(ModelMixin, ConfigMixin):
             passes: 8, or 1 for a single plain pass.
 
         Returns:
-            (B, 4, H, W) in [0, 1]: alpha, then straight RGB.
+            RGBA (B, 4, H, W) in [0, 1], straight colour.
 
         Raises:
             LayerFusionError: `passes` is neither 1 nor 8, or a side does not fit.
@@ -156,11 +156,13 @@ class TransparentDecoder(ModelMixin, ConfigMixin):
         if passes not in (1, 8):
             raise LayerFusionError(f"The transparent decoder makes 1 or 8 passes, not {passes}.")
         if passes == 1:
-            return self(pixels, latents).clamp(0, 1)
-        return torch.cat([self._median(pixels[i : i + 1], latents[i : i + 1]) for i in range(len(pixels))])
+            found = self(pixels, latents).clamp(0, 1)
+        else:
+            found = torch.cat([self._median(pixels[i : i + 1], latents[i : i + 1]) for i in range(len(pixels))])
+        return found.roll(-1, dims=1)  # alpha goes last
 
     def _median(self, pixels: Tensor, latents: Tensor) -> Tensor:
-        """The eight-pass median of one picture: (1, 3, H, W), (1, latent_channels, h, w) -> (1, 4, H, W)."""
+        """The eight-pass median of one picture: (1, 3, H, W), (1, latent_channels, h, w) -> as `forward`."""
         results = []
         for turns in ((0, 2), (1, 3)):
             views = [(turn, mirrored) for turn in turns for mirrored in (False, True)]

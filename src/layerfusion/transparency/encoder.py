@@ -3,9 +3,9 @@
 from diffusers import AutoencoderKL
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
-from torch import Tensor, cat, nn
+from torch import Tensor, nn
 
-from layerfusion.transparency.padding import pad_rgb_batch
+from layerfusion.transparency.padding import alpha_and_padded_rgb
 
 OFFSET_GAIN = 300.0
 """The encoder's output is multiplied by this (as a LoRA's alpha: its last layer starts at zero and learns slowly)."""
@@ -36,21 +36,19 @@ class TransparentEncoder(ModelMixin, ConfigMixin):
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.blocks = nn.Sequential(*layers, last)
 
-    def forward(self, rgba: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor:
         """Offset of the latent, before `OFFSET_GAIN`.
 
         Args:
-            rgba: (B, 4, H, W) in [0, 1]: alpha first, then padded RGB.
+            pixels: (B, 4, H, W) in [0, 1]: alpha first, then padded RGB (`alpha_and_padded_rgb`).
 
         Returns:
             (B, latent_channels, H/8, W/8).
         """
-        return self.blocks(rgba)
+        return self.blocks(pixels)
 
 
-def encode_transparent(
-    vae: AutoencoderKL, encoder: TransparentEncoder, rgba: Tensor, padded_rgb: Tensor | None = None
-) -> Tensor:
+def encode_transparent(vae: AutoencoderKL, encoder: TransparentEncoder, rgba: Tensor) -> Tensor:
     """Encode RGBA pictures as latents a foreground UNet works on.
 
         latent = (mean + std * OFFSET_GAIN * encoder([alpha, padded RGB])) * scaling_factor
@@ -60,15 +58,13 @@ def encode_transparent(
     Args:
         vae: the VAE of the model.
         encoder: the offset encoder that belongs to it.
-        rgba: (B, 4, H, W) in [0, 1]: alpha first, then straight RGB; any size the VAE takes.
-        padded_rgb: (B, 3, H, W), the result of `pad_rgb_batch(rgba)` where the caller has it already.
+        rgba: (B, 4, H, W) in [0, 1], straight colour; any size the VAE takes.
 
     Returns:
         (B, latent_channels, H/8, W/8), scaled as the UNet sees latents.
     """
-    rgba = rgba.to(vae.device, vae.dtype)
-    padded_rgb = pad_rgb_batch(rgba) if padded_rgb is None else padded_rgb.to(vae.device, vae.dtype)
-    alpha, rgb = rgba[:, :1], rgba[:, 1:]
+    rgba = rgba.to(vae.device)
+    rgb, alpha = rgba.to(vae.dtype).split([3, 1], dim=1)
     posterior = vae.encode((2 * rgb - 1) * alpha).latent_dist
-    offset = encoder(cat([alpha, padded_rgb], dim=1).to(encoder.dtype)).to(vae.dtype)
+    offset = encoder(alpha_and_padded_rgb(rgba).to(encoder.dtype)).to(vae.dtype)
     return (posterior.mean + posterior.std * OFFSET_GAIN * offset) * vae.config.scaling_factor

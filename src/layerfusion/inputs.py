@@ -1,0 +1,163 @@
+"""What a call of the pipeline is given, in one typed value that its steps hand on."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from torch import Tensor
+
+from layerfusion.defaults import Defaults
+from layerfusion.errors import LayerFusionError
+from layerfusion.method import FOREGROUND, LayerFusionConfig, StreamLayout
+from layerfusion.prompts import Prompt, Prompts
+from layerfusion.sampling import Generators
+
+OutputType = Literal["pil", "np", "pt", "latent"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The arguments of `LayerFusionPipeline.__call__` that decide the pictures, under the same names and complete."""
+
+    height: int
+    width: int
+    num_inference_steps: int
+    guidance_scale: float
+    config: LayerFusionConfig
+    foreground_prompt: Prompt | None = None
+    background_prompt: Prompt | None = None
+    timesteps: list[int] | None = None
+    sigmas: list[float] | None = None
+    guidance_rescale: float = 0.0
+    negative_foreground_prompt: Prompt | None = None
+    negative_background_prompt: Prompt | None = None
+    num_images_per_prompt: int = 1
+    eta: float = 0.0
+    generator: Generators | None = None
+    latents: Tensor | None = None
+    foreground_prompt_embeds: Tensor | None = None
+    pooled_foreground_prompt_embeds: Tensor | None = None
+    negative_foreground_prompt_embeds: Tensor | None = None
+    negative_pooled_foreground_prompt_embeds: Tensor | None = None
+    foreground_eos: list[int] | None = None
+    background_prompt_embeds: Tensor | None = None
+    pooled_background_prompt_embeds: Tensor | None = None
+    negative_background_prompt_embeds: Tensor | None = None
+    negative_pooled_background_prompt_embeds: Tensor | None = None
+    clip_skip: int | None = None
+    original_size: tuple[int, int] | None = None
+    crops_coords_top_left: tuple[int, int] = (0, 0)
+    target_size: tuple[int, int] | None = None
+    output_type: OutputType = "pil"
+    transparency_passes: int = 8
+    return_premultiplied: bool = False
+    return_maps: bool = False
+
+    @classmethod
+    def completed(cls, given: dict[str, Any], defaults: Defaults, size: tuple[int, int]) -> "Inputs":
+        """The arguments given, with a model's own values where there are none.
+
+        Args:
+            given: By name; None is as good as not given.
+            defaults: The model's.
+            size: (width, height) where the defaults name none.
+        """
+        width, height = defaults.size or size
+        own: dict[str, Any] = {
+            "width": width,
+            "height": height,
+            "num_inference_steps": defaults.steps,
+            "guidance_scale": defaults.guidance_scale,
+            "config": defaults.config,
+            "negative_foreground_prompt": defaults.negative_foreground,
+            "negative_background_prompt": defaults.negative_background,
+        }
+        for stream in ("foreground", "background"):
+            if given.get(f"negative_{stream}_prompt_embeds") is not None:
+                del own[f"negative_{stream}_prompt"]
+        return cls(**own | {name: value for name, value in given.items() if value is not None})
+
+    @property
+    def foreground(self) -> Prompts:
+        """What ε_FG is asked to draw."""
+        return self._prompts("foreground", self.foreground_eos)
+
+    @property
+    def background(self) -> Prompts:
+        """What ε is asked to draw, in the background and in the blended picture."""
+        return self._prompts("background", None)
+
+    def _prompts(self, name: str, eos: list[int] | None) -> Prompts:
+        return Prompts(
+            name,
+            getattr(self, f"{name}_prompt"),
+            # No negative prompt is not the same as an empty one: SDXL takes zeros for it.
+            getattr(self, f"negative_{name}_prompt") or None,
+            getattr(self, f"{name}_prompt_embeds"),
+            getattr(self, f"pooled_{name}_prompt_embeds"),
+            getattr(self, f"negative_{name}_prompt_embeds"),
+            getattr(self, f"negative_pooled_{name}_prompt_embeds"),
+            eos,
+        )
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of prompts there are."""
+        return max(self.foreground.count, self.background.count)
+
+    @property
+    def guidance(self) -> bool:
+        """Whether guidance acts: every stream then has an unconditional half."""
+        return self.guidance_scale > 1
+
+    @property
+    def layout(self) -> StreamLayout:
+        """The order of the batch's rows."""
+        return StreamLayout(self.pairs * self.num_images_per_prompt, self.guidance, (FOREGROUND,))
+
+    def check(self, size_multiple: int, has_decoder: bool) -> None:
+        """Raise a LayerFusionError for what is missing, contradictory or out of range.
+
+        Args:
+            size_multiple: Both sides must be multiples of it, in pixels.
+            has_decoder: Whether pictures can be decoded, and not only latents.
+        """
+        check_size(self.width, self.height, size_multiple)
+        for prompts in (self.foreground, self.background):
+            prompts.check()
+        counts = (self.foreground.count, self.background.count)
+        if not set(counts) <= {1, self.pairs}:
+            raise LayerFusionError(
+                f"there are {counts[0]} foreground prompts and {counts[1]} background prompts; "
+                "give as many of each, or one."
+            )
+        if self.foreground.prompt_embeds is not None and self.foreground.eos is None:
+            raise LayerFusionError(
+                "foreground_prompt_embeds come without foreground_eos; give the place of each prompt's first "
+                "end-of-text token, which the content confidence is read from."
+            )
+        if self.num_images_per_prompt < 1:
+            raise LayerFusionError(f"num_images_per_prompt is {self.num_images_per_prompt}; give 1 or more.")
+        if self.num_inference_steps < 1:
+            raise LayerFusionError(f"num_inference_steps is {self.num_inference_steps}; give 1 or more.")
+        if self.output_type not in get_args(OutputType):
+            options = ", ".join(get_args(OutputType))
+            raise LayerFusionError(f"output_type is {self.output_type!r}; choose one of {options}.")
+        if self.output_type != "latent" and not has_decoder:
+            raise LayerFusionError(
+                'the pipeline has no transparent_decoder to find alpha with; load one, or ask for output_type="latent".'
+            )
+        if self.transparency_passes not in (1, 8):
+            raise LayerFusionError(f"transparency_passes is {self.transparency_passes}; give 1 or 8.")
+
+
+def check_size(width: int, height: int, multiple: int) -> None:
+    """Raise a LayerFusionError for a size that the model's levels cannot halve often enough."""
+    if min(width, height) < multiple or width % multiple or height % multiple:
+        nearest = (max(multiple, round(side / multiple) * multiple) for side in (width, height))
+        raise LayerFusionError(
+            f"the size {width}x{height} is not divisible by {multiple}; try {'x'.join(map(str, nearest))}."
+        )
+
+
+INPUTS = tuple(field.name for field in fields(Inputs))
+"""Which arguments of a call are inputs."""

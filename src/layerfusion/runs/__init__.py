@@ -1,0 +1,44 @@
+"""What every face shares: a request in, triplets out.
+
+from pathlib import Path
+from layerfusion.runs import Request, Session, Target, generate
+
+request = Request(foreground_prompt="a red fox", background_prompt="a snowy forest", seed=7)
+session = Session.open(request)
+for number, generated in enumerate(generate(session, request)):
+    Target(Path(f"fox-{number}")).write(generated)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from layerfusion.runs.progress import Listener, Progress
+from layerfusion.runs.record import Record
+from layerfusion.runs.request import Request
+from layerfusion.runs.targets import Target, check_targets, default_folder, plan_targets
+
+if TYPE_CHECKING:
+    from layerfusion.runs.generation import Generated, generate
+    from layerfusion.runs.session import Session
+
+__all__ = [
+    "Generated",
+    "Listener",
+    "Progress",
+    "Record",
+    "Request",
+    "Session",
+    "Target",
+    "check_targets",
+    "default_folder",
+    "generate",
+    "plan_targets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: requests are checked without torch.
+    if name not in __all__:
+        raise AttributeError(f"module 'layerfusion.runs' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"layerfusion.runs.{'session' if name == 'Session' else 'generation'}"), name)

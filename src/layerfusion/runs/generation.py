@@ -1,0 +1,123 @@
+"""From a request to triplets, a batch at a time."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+from torch import Generator
+
+from layerfusion.evaluation.figures import priors_figure, structure_figure
+from layerfusion.evaluation.priors import LatentsNear, observe_priors
+from layerfusion.method import resolve_structure_layer
+from layerfusion.output import LayerFusionOutput
+from layerfusion.runs.progress import Listener, Progress, silent
+from layerfusion.runs.record import Record, versions
+from layerfusion.runs.request import Request
+from layerfusion.runs.session import Session
+from layerfusion.triplet import Triplet
+
+# The paper's Fig. 3 and 9 look at t = 0.8 T; what becomes of the masks later is worth a look too.
+FIGURE_TIMES = (0.8, 0.5, 0.2)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One triplet of a run.
+
+    Attributes:
+        triplet: Its pictures.
+        record: What it was made with; repeats it.
+        figures: The priors and masks, by name, where the request asks for them.
+    """
+
+    triplet: Triplet
+    record: Record
+    figures: dict[str, Image.Image] = field(default_factory=dict)
+
+
+def generate(session: Session, request: Request, listener: Listener = silent) -> Iterator[Generated]:
+    """Make the triplets of a request, with the seeds from its own on.
+
+    Args:
+        session: The model.
+        request: What is asked for; it is completed first.
+        listener: Told of every step and stage.
+
+    Yields:
+        `request.count` triplets, in the order of their seeds.
+
+    Raises:
+        LayerFusionError: something about the request cannot be done.
+    """
+    request = session.completed(request)
+    count, size = request.count, min(request.batch_size or 1, request.count)
+    steps = request.steps or 0
+    for first in range(0, count, size):
+        batch = min(size, count - first)
+        progress = Progress("sampling", steps * (first // size), steps * math.ceil(count / size), first + batch)
+        part = request.model_copy(update={"seed": (request.seed or 0) + first})
+        yield from _batch(session, part, batch, progress, listener)
+
+
+def _batch(
+    session: Session, request: Request, count: int, progress: Progress, listener: Listener
+) -> Iterator[Generated]:
+    """`count` triplets denoised together, with the seeds from the request's on."""
+    pipeline, seed = session.pipeline, request.seed or 0
+    steps_seen = _Steps(FIGURE_TIMES[0], progress, request.steps or 0, listener)
+    listener(progress)
+    output = pipeline(
+        request.foreground_prompt,
+        request.background_prompt,
+        negative_foreground_prompt=request.negative_foreground,
+        negative_background_prompt=request.negative_background,
+        num_inference_steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        width=request.width,
+        height=request.height,
+        config=request.config,
+        num_images_per_prompt=count,
+        # One generator each, on the CPU: a triplet depends neither on its batch nor on the kind of GPU.
+        generator=[Generator().manual_seed(seed + index) for index in range(count)],
+        return_maps=request.show_priors,
+        callback_on_step_end=steps_seen,
+    )
+    notes = session.notes(request)
+    for index, triplet in enumerate(output.triplets()):
+        one = request.model_copy(update={"seed": seed + index})
+        figures = _figures(session, request, output, index, steps_seen) if request.show_priors else {}
+        yield Generated(triplet, Record(one, session.model, versions(), notes), figures)
+
+
+def _figures(
+    session: Session, request: Request, output: LayerFusionOutput, index: int, seen: LatentsNear
+) -> dict[str, Image.Image]:
+    """Priors and masks of triplet `index` of a batch (Fig. 3), and the structure prior of every layer (Fig. 9)."""
+    pipeline, config = session.pipeline, request.config or session.pipeline.defaults.config
+    priors = observe_priors(pipeline, [request.foreground_prompt], seen.latents[index : index + 1], seen.timestep)
+    sign = config.structure_sign or pipeline.config.structure_sign
+    layers = {each.layer: each.structure(sign)[0] for each in priors if each.sparsity is not None}
+    chosen = resolve_structure_layer(pipeline.unet, config.structure_layer or pipeline.config.structure_layer)
+    last = pipeline.scheduler.config.num_train_timesteps
+    triplet = output.triplet(index)
+    return {
+        "priors": priors_figure(triplet.pictures(), output.maps or [], index, last, FIGURE_TIMES),
+        "structure": structure_figure(triplet.foreground, layers, float(seen.timestep) / last, chosen),
+    }
+
+
+class _Steps(LatentsNear):
+    """Tells a listener of every step, and of the decoding that follows the last one."""
+
+    def __init__(self, time: float, progress: Progress, steps: int, listener: Listener) -> None:
+        super().__init__(time, lambda: None)
+        self.progress, self.steps, self.listener = progress, steps, listener
+
+    def __call__(self, pipeline: Any, i: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        done = Progress("sampling", self.progress.done + i + 1, self.progress.total, self.progress.triplets)
+        self.listener(done)
+        if i + 1 == self.steps:
+            self.listener(Progress("decoding", done.done, done.total, done.triplets))
+        return super().__call__(pipeline, i, t, tensors)

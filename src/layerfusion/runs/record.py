@@ -1,0 +1,153 @@
+"""`triplet.json`: a request with what was used, so that a triplet can be made again."""
+
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+import layerfusion
+from layerfusion.errors import LayerFusionError
+from layerfusion.runs.request import Request
+
+FORMAT = "layerfusion-triplet"
+RECORD_FILE = "triplet.json"
+PNG_KEY = "layerfusion"
+LIBRARIES = ("torch", "diffusers", "transformers")
+MAX_BYTES = 1 << 22
+# What a request asks of a whole run, and a triplet's own record does not repeat.
+OF_THE_RUN = {"count", "show_priors", "mask", "boundary"}
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """Which model it was: its name, and what changes when the model does.
+
+    Attributes:
+        name: As the request called it.
+        fingerprint: Of its files; "" where it is not known.
+        revision: The hub's commit, of a model from there.
+        foreground_fingerprint, transparent_decoder_fingerprint: Of the files put on top of an SDXL.
+    """
+
+    name: str
+    fingerprint: str = ""
+    revision: str | None = None
+    foreground_fingerprint: str | None = None
+    transparent_decoder_fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class PromptNotes:
+    """What the user was told of the prompts.
+
+    Attributes:
+        cut_off: Which prompt → what of it was beyond the model's limit.
+        unknown_words: A word the model was not trained with → the nearest names it knows.
+    """
+
+    cut_off: dict[str, str] = field(default_factory=dict)
+    unknown_words: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything that decides the pixels of one triplet.
+
+    Attributes:
+        request: Complete: nothing is left to the model or the machine.
+        model: Which it was.
+        versions: Of what the pixels depend on besides.
+        notes: What was said of the prompts.
+    """
+
+    request: Request
+    model: ModelDescription
+    versions: dict[str, str]
+    notes: PromptNotes = PromptNotes()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `triplet.json`."""
+        asked = self.request.model_dump(exclude=OF_THE_RUN | {"model", "config"})
+        config = self.request.config
+        return {
+            "format": FORMAT,
+            "version": 1,
+            **asked,
+            "config": config.to_dict() if config else {},
+            "model": {key: value for key, value in asdict(self.model).items() if value is not None},
+            **{key: value for key, value in asdict(self.notes).items() if value},
+            "versions": self.versions,
+        }
+
+    def dumps(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
+
+    def png_metadata(self) -> PngImagePlugin.PngInfo:
+        """The record as the text chunk `layerfusion` of a PNG."""
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt(PNG_KEY, json.dumps(self.to_dict(), ensure_ascii=False))
+        return info
+
+    @classmethod
+    def read(cls, source: Path) -> "Record":
+        """From `triplet.json`, a triplet's folder, or one of its PNGs.
+
+        Raises:
+            LayerFusionError: the file is missing, broken, of another format, or holds a wrong value.
+        """
+        file = source / RECORD_FILE if source.is_dir() else source
+        if not file.is_file():
+            raise LayerFusionError(f"{file} does not exist; give the triplet.json of an earlier run.")
+        values = _parse(file)
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise LayerFusionError(f"{file} is JSON of another kind; give the triplet.json of an earlier run.")
+        if values.get("version") != 1:
+            raise LayerFusionError(f"{file} was written by a newer layerfusion; upgrade to read it.")
+        try:
+            return cls._of(values)
+        except LayerFusionError as error:
+            raise LayerFusionError(f"{file}: {error}") from None
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> "Record":
+        model, notes = values.get("model", {}), {key: values.get(key, {}) for key in ("cut_off", "unknown_words")}
+        then = values.get("versions", {})
+        for key, value in (("model", model), ("versions", then), *notes.items()):
+            if not isinstance(value, dict):
+                raise LayerFusionError(f"wrong value for {key}: {value!r}; mend it.")
+        if not all(isinstance(value, str) for value in (*model.values(), *then.values())):
+            raise LayerFusionError(f"wrong value for model or versions: {model!r}, {then!r}; mend it.")
+        known = {key: value for key, value in values.items() if key in Request.model_fields}
+        description = {key: value for key, value in model.items() if key in ModelDescription.__dataclass_fields__}
+        request = Request.checked({**known, "model": model.get("name", "mini")})
+        return cls(request, ModelDescription(**{"name": request.model, **description}), then, PromptNotes(**notes))
+
+
+def versions() -> dict[str, str]:
+    """Of what the pixels depend on."""
+    found = {name: metadata.version(name) for name in LIBRARIES}
+    return {"layerfusion": layerfusion.__version__, **found, "python": platform.python_version()}
+
+
+def _parse(file: Path) -> Any:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+        if content.startswith(b"\x89PNG"):
+            with Image.open(file) as image:
+                image.load()
+                text = image.info.get(PNG_KEY)
+            if text is None:
+                raise LayerFusionError(f"{file} carries no settings; give a PNG or the triplet.json of an earlier run.")
+            return json.loads(text)
+        if len(content) > MAX_BYTES:
+            raise LayerFusionError(f"{file} is far larger than any record; give the triplet.json of an earlier run.")
+        return json.loads(content)
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        if isinstance(error, LayerFusionError):
+            raise
+        raise LayerFusionError(f"{file} cannot be read as JSON ({error}); give an unbroken triplet.json.") from None

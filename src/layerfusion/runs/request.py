@@ -1,0 +1,185 @@
+"""What is asked of a run: one typed object for every face, checked before anything heavy is imported.
+
+A field is written once. The command takes its options from here, the record its keys, the schema and the documentation
+their rows.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.method.config import LayerFusionConfig, Mask
+
+MAX_SEED = 2**63 - 1
+MAX_SIDE = 16_384
+Offload = Literal["none", "model", "sequential", "group"]
+DType = Literal["float32", "float16", "bfloat16"]
+Panel = Literal["Output", "Sampling", "Model", "Method"]
+
+
+def asked(description: str, panel: Panel, option: str | None = None, **limits: Any) -> Any:
+    """A field that may be left out.
+
+    Args:
+        description: For the help, the schema and the documentation.
+        panel: Which part of the help it stands in.
+        option: The name of the command's option, where it is another than the field's; "" where it has none.
+        limits: `ge`, `le`, `min_length` and what else pydantic's Field takes.
+    """
+    default = limits.pop("default", None)
+    return Field(default, description=description, json_schema_extra={"panel": panel, "option": option}, **limits)
+
+
+class Request(BaseModel):
+    """What is asked of a run. What is None is decided by the model, or by the machine.
+
+    Raises:
+        LayerFusionError: by `checked`, where a value is missing, unknown, of the wrong type or out of range.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    foreground_prompt: Annotated[str, Field(description="What stands in front: 'a red fox'.")]
+    background_prompt: Annotated[str, Field(description="What it stands in: 'a snowy forest'.")]
+    count: int = asked(
+        "How many triplets, in numbered folders, with seeds counted up.", "Output", default=1, ge=1, le=9999
+    )
+    show_priors: bool = asked("Also draw the priors and masks (as Fig. 3 and 9 of the paper).", "Output", default=False)
+    negative_foreground: str | None = asked("What to keep out of the foreground.", "Sampling")
+    negative_background: str | None = asked("What to keep out of the background.", "Sampling")
+    seed: int | None = asked(
+        "The same seed gives the same pixels; drawn where not given.", "Sampling", ge=0, le=MAX_SEED
+    )
+    steps: int | None = asked("Sampling steps; the model's own where not given.", "Sampling", ge=1, le=1000)
+    guidance_scale: float | None = asked(
+        "How closely to follow the prompts, 1 is off; the model's own where not given.",
+        "Sampling",
+        "--guidance",
+        ge=0,
+        le=1000,
+    )
+    width: int | None = asked("In pixels; the model's own where not given.", "Sampling", "", ge=1, le=MAX_SIDE)
+    height: int | None = asked("In pixels; the model's own where not given.", "Sampling", "", ge=1, le=MAX_SIDE)
+    batch_size: int | None = asked(
+        "Triplets sampled at once with --count; above 1 is faster on a GPU, and repeats only to rounding.",
+        "Sampling",
+        ge=1,
+        le=64,
+    )
+    boundary: float | None = asked("d, how hard the mask's edge is; the paper's is 10.", "Method")
+    mask: Mask | None = asked("What masks are made of: both priors, the structure, or the content alone.", "Method")
+    config: LayerFusionConfig | None = asked("Every switch of the method.", "Method", "")
+    model: str = asked(
+        "mini (the default), realvisxl, sdxl; a folder, a .safetensors checkpoint, or a hub repository.",
+        "Model",
+        default="mini",
+        min_length=1,
+    )
+    foreground_weights: str | None = asked(
+        "For an SDXL: LayerDiffuse's offsets, a file or repository:file.", "Model", min_length=1
+    )
+    transparent_decoder: str | None = asked("For an SDXL: LayerDiffuse's transparent decoder.", "Model", min_length=1)
+    device: str | None = asked("cuda, cuda:1, mps or cpu; the best there is where not given.", "Model")
+    dtype: DType | None = asked("Type of the weights; float16 on CUDA and float32 elsewhere where not given.", "Model")
+    offload: Offload | None = asked(
+        "What to keep in main memory: whole parts, single layers, groups of layers.", "Model"
+    )
+
+    POSITIONAL: ClassVar = ("foreground_prompt", "background_prompt")
+
+    @field_validator("foreground_prompt", "background_prompt")
+    @classmethod
+    def _says_something(cls, prompt: str) -> str:
+        if not prompt.strip():
+            raise ValueError("is empty; say what to draw")
+        return prompt
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _config_of(cls, value: Any) -> Any:
+        return LayerFusionConfig.from_dict(value) if isinstance(value, dict) else value
+
+    @field_validator("*")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        if isinstance(value, str) and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
+            raise ValueError("holds characters that are no text; type it again")
+        return value
+
+    @model_validator(mode="after")
+    def _seeds_fit(self) -> "Request":
+        if self.seed is not None and self.seed > MAX_SEED - self.count:
+            raise ValueError(f"the seed {self.seed} is out of range; give a number from 0 to {MAX_SEED - self.count}.")
+        return self
+
+    @classmethod
+    def checked(cls, values: dict[str, Any], called: Callable[[str], str] = str) -> "Request":
+        """A request from values by name; one that is None is as good as not given.
+
+        Args:
+            values: By the names of the fields.
+            called: What an error calls a field.
+
+        Raises:
+            LayerFusionError: a value is missing, unknown, of the wrong type or out of range.
+        """
+        try:
+            return cls.model_validate({key: value for key, value in values.items() if value is not None})
+        except ValidationError as error:
+            raise LayerFusionError(_sentence(error, called)) from None
+
+    def with_seed(self) -> "Request":
+        """The same with a seed, drawn where it has none."""
+        return self if self.seed is not None else self.model_copy(update={"seed": secrets.randbelow(2**32)})
+
+    def varied(self, own: LayerFusionConfig) -> LayerFusionConfig:
+        """The switches of the method: those asked for as a whole, or a model's own, with single ones on top.
+
+        Raises:
+            LayerFusionError: a single one is out of range.
+        """
+        single: dict[str, Any] = {"mask": self.mask, "boundary": self.boundary}
+        return replace(self.config or own, **{name: value for name, value in single.items() if value is not None})
+
+
+def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
+    """pydantic's first complaint, as a sentence that says what to do."""
+    first = error.errors()[0]
+    place, context = first["loc"], first.get("ctx", {})
+    if not place or place[0] == "config":
+        # A sentence of our own: of the whole request, or of LayerFusionConfig.
+        return str(context.get("error", "the config is no configuration; give an object."))
+    name = str(place[0])
+    says = name.replace("_", " ") if name in Request.POSITIONAL else called(name)
+    if first["type"] == "missing":
+        return f"the {says} is missing; give one."
+    if first["type"] == "extra_forbidden":
+        return f"there is no setting {name!r}; remove it, or choose from {', '.join(Request.model_fields)}."
+    if first["type"] == "value_error":
+        return f"the {says} {context['error']}."
+    shown = repr(first["input"])
+    shown = shown if len(shown) <= 60 else shown[:57] + "…"
+    return f"wrong value for {says}: {shown}; {_advice(name, first['type'], context)}."
+
+
+def _advice(name: str, complaint: str, context: dict[str, Any]) -> str:
+    """What to give instead."""
+    if complaint == "literal_error":
+        return f"choose {context['expected']}"
+    field = Request.model_fields.get(name)
+    limits = {type(limit).__name__: limit for limit in (field.metadata if field else [])}
+    bounds = [getattr(limits[key], key.lower()) for key in ("Ge", "Le") if key in limits]
+    if len(bounds) == 2:
+        return f"give a number from {bounds[0]} to {bounds[1]}"
+    if complaint == "finite_number":
+        return "give a finite number"
+    return {
+        "string": "give text",
+        "int": "give a whole number",
+        "float": "give a number",
+        "bool": "give true or false",
+    }.get(complaint.split("_")[0], "give another")

@@ -1,0 +1,179 @@
+"""A loaded model: completes requests with the model's own settings, and knows what to say of them. Prints nothing."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.models import Vocabulary, locate, read_vocabulary
+from layerfusion.models.load import choose_device, choose_dtype, load
+from layerfusion.pipeline import LayerFusionPipeline
+from layerfusion.runs.progress import Listener, Progress, silent
+from layerfusion.runs.record import ModelDescription, PromptNotes, Record, versions
+from layerfusion.runs.request import Offload, Request
+
+
+@dataclass(frozen=True)
+class Session:
+    """A model on its device.
+
+    Attributes:
+        pipeline: The model.
+        model: Which it is.
+        vocabulary: What it knows; None of a model that takes any words.
+        device, dtype, offload: Where and how it computes, as a request names them.
+        warnings: What a user should know of how it was opened, a sentence each.
+    """
+
+    pipeline: LayerFusionPipeline
+    model: ModelDescription
+    vocabulary: Vocabulary | None
+    device: str
+    dtype: str
+    offload: Offload
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, request: Request, repeated: Record | None = None, listener: Listener = silent) -> "Session":
+        """Find and load the model that a request names.
+
+        Args:
+            request: Its model, weights, device, dtype and offload.
+            repeated: The run that the request repeats: its device may be replaced by what there is.
+            listener: Told that the model is being loaded.
+
+        Raises:
+            LayerFusionError: the model or the device cannot be found, or the model cannot be loaded.
+        """
+        device, warnings = _device(request, repeated)
+        dtype = choose_dtype(request.dtype, device)
+        offload = request.offload or "none"
+        if device.type == "cpu" and repeated is not None and offload == repeated.request.offload:
+            # The run was made on a GPU; here there is nothing to offload from.
+            offload = "none"
+        listener(Progress("loading"))
+        files = locate(request.model, request.foreground_weights, request.transparent_decoder)
+        pipeline = load(files, dtype, device, offload)
+        pipeline.set_progress_bar_config(disable=True)
+        session = cls(
+            pipeline,
+            ModelDescription(**files.describe()),
+            read_vocabulary(files.path) if files.path.is_dir() else None,
+            str(device),
+            str(dtype).removeprefix("torch."),
+            offload,
+        )
+        return replace(session, warnings=(*warnings, *session._changed_since(repeated)))
+
+    def completed(self, request: Request) -> Request:
+        """A request with nothing left to the model or the machine.
+
+        Raises:
+            LayerFusionError: a switch of the method is out of range, or the size does not suit the model.
+        """
+        own = self.pipeline.defaults
+        inputs = self.pipeline.check_inputs(
+            foreground_prompt=request.foreground_prompt,
+            background_prompt=request.background_prompt,
+            width=request.width,
+            height=request.height,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance_scale,
+            config=request.varied(own.config),
+        )
+        filled = {
+            "width": inputs.width,
+            "height": inputs.height,
+            "steps": inputs.num_inference_steps,
+            "guidance_scale": float(inputs.guidance_scale),
+            "config": inputs.config,
+            "negative_foreground": _first(request.negative_foreground, own.negative_foreground),
+            "negative_background": _first(request.negative_background, own.negative_background),
+            "batch_size": request.batch_size or 1,
+            "device": self.device,
+            "dtype": self.dtype,
+            "offload": self.offload,
+        }
+        return request.with_seed().model_copy(update={**filled, "mask": None, "boundary": None})
+
+    def notes(self, request: Request) -> PromptNotes:
+        """Which words of a completed request's prompts the model does not know, and which it will not read."""
+        cut_off: dict[str, str] = {}
+        unknown: dict[str, list[str]] = {}
+        for which, prompt in _prompts(request).items():
+            if cut := _cut_off(self.pipeline, prompt):
+                cut_off[which] = cut
+            unknown |= self.vocabulary.unknown_words(prompt) if self.vocabulary else {}
+        return PromptNotes(cut_off, unknown)
+
+    def warnings_for(self, request: Request) -> list[str]:
+        """What a user should know of a completed request's prompts, a sentence each."""
+        sentences = []
+        for which, prompt in _prompts(request).items():
+            if cut := _cut_off(self.pipeline, prompt):
+                sentences.append(f"the {which} is longer than the model reads, and this was cut off: “{cut}”.")
+            if unknown := self.vocabulary.unknown_words(prompt) if self.vocabulary else {}:
+                sentences.append(
+                    f"{self.model.name} does not know {_with_nearest(unknown)} of the {which}; "
+                    "see `layerfusion vocabulary`."
+                )
+        return sentences
+
+    def _changed_since(self, repeated: Record | None) -> list[str]:
+        """When a run is repeated: what is not as it was, so that the pixels may differ."""
+        if repeated is None:
+            return []
+        sentences = []
+        was, now = repeated.model, self.model
+        if was.name == now.name and was.fingerprint != now.fingerprint:
+            sentences.append(f"the model {now.name} has changed since that run, so the pixels may differ.")
+        then, today = repeated.versions, versions()
+        changed = [f"{n} {then[n]} (now {today[n]})" for n in today if n in then and then[n] != today[n]]
+        if changed:
+            sentences.append(f"that run was made with {', '.join(changed)}, so the pixels may differ.")
+        return sentences
+
+
+def _device(request: Request, repeated: Record | None) -> tuple[torch.device, list[str]]:
+    """The device asked for. One that only the record names, and this machine has not, is replaced, and that is said."""
+    try:
+        return choose_device(request.device), []
+    except LayerFusionError:
+        if repeated is None or request.device != repeated.request.device:
+            raise
+        device = choose_device(None)
+        return device, [
+            f"the run was made on {request.device}; this machine has none, so {device} is used and pixels differ."
+        ]
+
+
+def _first(given: str | None, own: str) -> str:
+    return own if given is None else given
+
+
+def _prompts(request: Request) -> dict[str, str]:
+    """The prompts of a completed request, by what a user calls them."""
+    return {
+        "foreground prompt": request.foreground_prompt,
+        "background prompt": request.background_prompt,
+        "negative foreground prompt": request.negative_foreground or "",
+        "negative background prompt": request.negative_background or "",
+    }
+
+
+def _with_nearest(unknown: dict[str, list[str]]) -> str:
+    """“wyvern” and “foxes” (nearest: fox)"""
+    words = [f"“{word}”" + (f" (nearest: {', '.join(names)})" if names else "") for word, names in unknown.items()]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _cut_off(pipeline: LayerFusionPipeline, prompt: str) -> str:
+    """What is beyond the tokenizers' limit (77 tokens for CLIP, with the start and the end), or nothing."""
+    for tokenizer in (pipeline.tokenizer, pipeline.tokenizer_2):
+        if tokenizer is None:
+            continue
+        ids = tokenizer(prompt, add_special_tokens=False).input_ids
+        room = tokenizer.model_max_length - 2
+        if len(ids) > room:
+            return str(tokenizer.decode(ids[room:], skip_special_tokens=True)).strip()
+    return ""

@@ -1,0 +1,67 @@
+"""The triplet: the pictures of one run, their names, and what they become as layers and as a folder."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, PngImagePlugin
+
+from layerfusion.files import atomic_write
+
+if TYPE_CHECKING:
+    from layerfusion.layers import LayerStack
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """A foreground, a background, and the picture in which they met; all of one size.
+
+    Attributes:
+        foreground: RGBA, straight alpha.
+        background: RGB.
+        blended: RGB; the picture in which foreground and background met (generative blending).
+        composite: RGB; the foreground laid over the background (alpha blending).
+    """
+
+    foreground: Image.Image
+    background: Image.Image
+    blended: Image.Image
+    composite: Image.Image
+
+    def pictures(self) -> dict[str, Image.Image]:
+        """Every picture by its name."""
+        return {name: getattr(self, name) for name in PICTURES}
+
+    def to_stack(self) -> "LayerStack":
+        """Layers: the foreground over the background, the blended picture hidden on top as a reference."""
+        from layerfusion.layers import stack_from_triplet
+
+        return stack_from_triplet(self.foreground, self.background, self.blended)
+
+    def save(self, folder: str | Path, metadata: PngImagePlugin.PngInfo | None = None) -> None:
+        """Write each picture as a PNG under its name; a file is whole or not there.
+
+        Args:
+            folder: Made where it does not exist; files of these names in it are replaced.
+            metadata: Text for every PNG, as `layerfusion.runs.record` makes it.
+        """
+        for name, picture in self.pictures().items():
+            with atomic_write(Path(folder) / f"{name}.png") as path:
+                picture.save(path, "PNG", pnginfo=metadata)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Triplet":
+        """Read what `save` wrote.
+
+        Raises:
+            LayerFusionError: a picture is missing, no PNG, damaged, or too large.
+        """
+        from layerfusion.layers.limits import decode
+
+        files = {name: Path(folder) / f"{name}.png" for name in PICTURES}
+        pictures = {name: Image.fromarray(decode(file, str(file), ("PNG",))) for name, file in files.items()}
+        return cls(**{name: p if name == "foreground" else p.convert("RGB") for name, p in pictures.items()})
+
+
+PICTURES = tuple(field.name for field in fields(Triplet))
+"""The names of a triplet's pictures, and of their files without the ending."""

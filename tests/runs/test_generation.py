@@ -1,0 +1,100 @@
+"""Every face shares the runs: the same request gives the same files, whoever asks."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from layerfusion import LayerFusionConfig, LayerFusionError
+from layerfusion.cli import app
+from layerfusion.runs import Progress, Record, Request, Session, Target, generate
+from tests.models.tiny_files import tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    config = LayerFusionConfig(boundary=4.0)
+    own = {"steps": 2, "guidance_scale": 2.5, "negative_background": "blue", "config": config.to_dict()}
+    tiny_pipeline(defaults=own).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def request_(model: Path) -> Request:
+    return Request(
+        foreground_prompt="a red fox",
+        background_prompt="a snowy forest",
+        model=str(model),
+        seed=7,
+        device="cpu",
+        count=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def session(request_: Request) -> Session:
+    return Session.open(request_)
+
+
+def test_command_and_script_write_the_same_files(request_: Request, session: Session, tmp_path: Path) -> None:
+    for number, generated in enumerate(generate(session, request_), start=1):
+        Target(tmp_path / "script" / f"{number:04d}").write(generated)
+    options = ["--model", request_.model, "--seed", "7", "--count", "2", "--device", "cpu"]
+    prompts = [request_.foreground_prompt, request_.background_prompt]
+    ran = CliRunner().invoke(app, ["generate", *prompts, *options, "--out", str(tmp_path / "command")])
+    assert ran.exit_code == 0, ran.output
+    script, command = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (tmp_path / "script", tmp_path / "command")
+    )
+    assert len(script) == 10 and script == command
+
+
+def test_the_pipeline_alone_gives_the_same_pixels(request_: Request, session: Session) -> None:
+    """With nothing else given, a call in Python takes the model's own settings, as the command does."""
+    from torch import Generator
+
+    ours = next(generate(session, request_)).triplet
+    output = session.pipeline(
+        request_.foreground_prompt, request_.background_prompt, generator=Generator().manual_seed(7)
+    )
+    assert {name: p.tobytes() for name, p in output.triplet().pictures().items()} == {
+        name: p.tobytes() for name, p in ours.pictures().items()
+    }
+
+
+def test_a_completed_request_leaves_nothing_open(request_: Request, session: Session) -> None:
+    full = session.completed(request_)
+    assert (full.steps, full.guidance_scale, full.width, full.height) == (2, 2.5, 64, 64)
+    assert (full.negative_foreground, full.negative_background) == ("", "blue")
+    assert full.config == LayerFusionConfig(boundary=4.0)
+    assert (full.device, full.dtype, full.offload, full.batch_size) == ("cpu", "float32", "none", 1)
+    assert session.completed(full) == full
+    assert session.completed(request_.model_copy(update={"mask": "self"})).config == LayerFusionConfig("self", 4.0)
+    with pytest.raises(LayerFusionError, match="not divisible by 8"):
+        session.completed(request_.model_copy(update={"width": 100}))
+
+
+def test_progress_is_told_from_loading_to_decoding(request_: Request) -> None:
+    told: list[Progress] = []
+    session = Session.open(request_, listener=told.append)
+    list(generate(session, request_, told.append))
+    assert [p.stage for p in told] == ["loading", *(["sampling"] * 3 + ["decoding"]) * 2]
+    assert [p.done for p in told if p.stage == "sampling"] == [0, 1, 2, 2, 3, 4]
+    assert {p.total for p in told if p.stage == "sampling"} == {4}
+
+
+def test_a_record_is_read_back_as_it_was(request_: Request, session: Session, tmp_path: Path) -> None:
+    generated = next(generate(session, request_))
+    Target(tmp_path).write(generated)
+    for source in (tmp_path, tmp_path / "triplet.json", tmp_path / "blended.png"):
+        record = Record.read(source)
+        assert record.to_dict() == generated.record.to_dict()
+        assert record.request.seed == 7 and record.model == session.model
+
+
+def test_figures_on_request(request_: Request, session: Session) -> None:
+    asked = request_.model_copy(update={"count": 1, "show_priors": True})
+    (generated,) = generate(session, asked)
+    assert set(generated.figures) == {"priors", "structure"}
