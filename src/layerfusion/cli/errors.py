@@ -1,8 +1,11 @@
 """What a person reads when a command fails: one sentence, never a traceback."""
 
 import functools
+import signal
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -19,7 +22,7 @@ Result = TypeVar("Result")
 
 
 def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Wrap a command: LayerFusionError becomes a red line on stderr and exit code 2, Ctrl-C exit code 130.
+    """Wrap a command: LayerFusionError becomes a red line on stderr and exit code 2, Ctrl-C 130, SIGTERM 143.
 
     Our own warnings raised meanwhile are printed as notes on stderr.
     """
@@ -27,7 +30,7 @@ def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters,
     @functools.wraps(command)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
-            with warnings.catch_warnings():
+            with _terminable(), warnings.catch_warnings():
                 warnings.filterwarnings("always", category=UserWarning, module="layerfusion")
                 warnings.showwarning = functools.partial(_note, warnings.showwarning)
                 return command(*args, **kwargs)
@@ -39,6 +42,23 @@ def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters,
             raise typer.Exit(130) from None
 
     return wrapped
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, by an exception: what was half written is removed on the way out."""
+
+    def stop(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what signals do
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _note(

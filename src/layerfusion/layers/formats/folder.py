@@ -5,16 +5,14 @@ numbers of Affine), opacity, visibility, blend mode and group. `composite.png` i
 """
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.files import PREFIX, atomic_folder
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.layer import Layer
 from layerfusion.layers.limits import MAX_TEXT_BYTES, check_memory, decode, parse_json, size_of
@@ -28,28 +26,10 @@ VERSION = 2  # the first had no groups; it is still read
 
 
 def write(stack: LayerStack, path: Path, overwrite: bool = True) -> None:
-    """Write the folder beside its final place, then swap it in."""
+    """Write the folder beside its final place, then let them change places."""
     check_replaceable(path)
-    if path.exists() and not overwrite and any(path.iterdir()):
-        raise LayerFusionError(f"{path} already exists; choose another name or allow overwriting it.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise LayerFusionError(
-            f"{path.parent} cannot be written to ({error.strerror}); choose another folder."
-        ) from None
-    try:
-        fresh, old = temporary / "fresh", temporary / "old"
-        fresh.mkdir()
+    with atomic_folder(path, overwrite) as fresh:
         _fill(stack, fresh)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(fresh, path)
-    finally:
-        if not path.exists() and (temporary / "old").exists():
-            os.replace(temporary / "old", path)
-        shutil.rmtree(temporary)
 
 
 def _fill(stack: LayerStack, folder: Path) -> None:
@@ -91,7 +71,7 @@ def check_replaceable(path: Path) -> None:
         return
     if not path.is_dir():
         raise LayerFusionError(f"{path} is a file, and a folder of PNGs would take its place; choose another name.")
-    present = {entry.name for entry in path.iterdir()}
+    present = {entry.name for entry in path.iterdir() if not entry.name.startswith(PREFIX)}
     if MANIFEST in present:
         present -= {MANIFEST, "composite.png", *(entry["file"] for entry in _manifest(path)["layers"])}
     if present:
