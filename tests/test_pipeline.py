@@ -234,17 +234,18 @@ def test_output_types(pipe):
     assert isinstance(as_tuple, tuple) and len(as_tuple) == 4
     assert as_tuple[3][0] == as_pil.composite[0]
     assert as_pil.premultiplied is None and as_pil.maps is None
+    decoded = pipe(*PROMPTS, **run, generator=seeded(), output_type="pt", clean_alpha=False)
+    assert not torch.equal(decoded.foreground, as_pt.foreground) and torch.equal(decoded.blended, as_pt.blended)
 
 
 def test_a_stack_of_layers_comes_out(pipe):
     output = pipe(*PROMPTS, num_inference_steps=1, height=64, width=64, generator=seeded())
     stack = output.to_stack()
-    assert [layer.name for layer in stack.layers] == ["background", "foreground", "blended"]
-    assert [layer.visible for layer in stack.layers] == [True, True, False]
-    difference = np.abs(
-        np.asarray(stack.composite())[..., :3].astype(int) - np.asarray(output.composite[0]).astype(int)
-    )
-    assert difference.max() <= 1
+    names = ["background", "shadow", "light", "foreground", "foreground (unlit)", "blended"]
+    assert [layer.name for layer in stack.layers] == names
+    assert [layer.visible for layer in stack.layers] == [True, True, True, True, False, False]
+    difference = np.asarray(stack.composite())[..., :3].astype(int) - np.asarray(output.layered[0]).astype(int)
+    assert np.abs(difference).max() <= 1
 
 
 def test_maps_on_request(pipe):

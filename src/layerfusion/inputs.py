@@ -49,6 +49,7 @@ class Inputs:
     target_size: tuple[int, int] | None = None
     output_type: OutputType = "pil"
     transparency_passes: int = 8
+    clean_alpha: bool = True
     return_premultiplied: bool = False
     return_maps: bool = False
 

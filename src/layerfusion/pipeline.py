@@ -189,6 +189,7 @@ class LayerFusionPipeline(
         target_size: tuple[int, int] | None = None,
         config: LayerFusionConfig | None = None,
         transparency_passes: int = 8,
+        clean_alpha: bool = True,
         return_premultiplied: bool = False,
         return_maps: bool = False,
         output_type: OutputType = "pil",
@@ -215,6 +216,7 @@ class LayerFusionPipeline(
             foreground_eos: With foreground embeddings, the place of the first end-of-text token of each prompt.
             config: The switches of the method; the model's own where None. `LayerFusionConfig.paper()` is the paper's.
             transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster.
+            clean_alpha: Settle the floor and the ceiling of alpha (`layerfusion.transparency.settle_alpha`).
             return_premultiplied: Also return the foreground over mid-grey.
             return_maps: Also return the priors and masks of every step and attention.
             callback_on_step_end: Called as callback(pipeline, step, timestep, {"latents": (3, B, 4, h, w)}); latents in
@@ -231,7 +233,7 @@ class LayerFusionPipeline(
         conditions = self.encode(inputs)
         sampler = self.prepare(inputs, conditions)
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        output = self.decode(sampler.latents, output_type, transparency_passes, return_premultiplied)
+        output = self.decode(sampler.latents, output_type, transparency_passes, clean_alpha, return_premultiplied)
         output.maps = sampler.maps
         self.maybe_free_model_hooks()
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
@@ -361,16 +363,16 @@ class LayerFusionPipeline(
         latents: Tensor,
         output_type: OutputType = "pil",
         transparency_passes: int = 8,
+        clean_alpha: bool = True,
         return_premultiplied: bool = False,
     ) -> LayerFusionOutput:
         """Latents (3, B, 4, h, w) of foreground, blended and background → pictures.
 
         One stream at a time, which bounds the memory. For the other arguments see `__call__`.
         """
-        foreground, blended, background = latents
         if output_type == "latent":
-            return LayerFusionOutput(foreground, background, blended)
-        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes)
+            return LayerFusionOutput(latents[0], latents[2], latents[1])
+        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes, clean_alpha)
         pictures = {
             name: self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
             for name, tensor in tensors.items()
