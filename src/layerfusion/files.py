@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from layerfusion.errors import LayerFusionError
 
@@ -62,6 +63,7 @@ def atomic_folder(path: str | os.PathLike[str], overwrite: bool = True) -> Itera
     Raises:
         LayerFusionError: as for `atomic_write`; an empty folder may always be replaced.
     """
+    look(path)
     target = _target(path, overwrite or _is_empty(Path(path)))
     if target.exists() and not target.is_dir():
         raise LayerFusionError(f"{path} is a file, and a folder would take its place; choose another name.")
@@ -91,19 +93,50 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(place)
 
 
-def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
-    """The file or folder that `path` means, behind links, if it may be replaced or made."""
+def look(path: str | os.PathLike[str]) -> os.stat_result | None:
+    """What lies at a path, behind links; None where there is nothing, or a link to nothing.
+
+    Raises:
+        LayerFusionError: no file can be named so, or a folder on the way may not be entered.
+    """
     try:
-        found = os.lstat(path)
-        if stat.S_ISLNK(found.st_mode):
-            found = os.stat(path)
+        return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        if os.path.islink(path):
-            raise LayerFusionError(f"{path} is a link to nothing; remove it or choose another name.") from None
-        return Path(path)
+        return None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no file can be named so"
-        raise LayerFusionError(f"{str(path)[:80]!r} cannot be written to ({reason}); choose another name.") from None
+        raise LayerFusionError(f"{str(path)[:80]!r} cannot be used ({reason}); choose another name.") from None
+
+
+@contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """An ordinary file, opened for reading; a pipe or a device is refused rather than waited for.
+
+    Raises:
+        LayerFusionError: it is missing, no ordinary file, or may not be read.
+    """
+    found = look(path)
+    if found is None:
+        raise LayerFusionError(f"{path} does not exist; check the name.")
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "no ordinary file"
+        raise LayerFusionError(f"{path} is {what}; give a file.")
+    try:
+        # Should a pipe have taken its place since, opening it does not wait for who writes to it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise LayerFusionError(f"{path} cannot be read ({error.strerror}); allow it or give another file.") from None
+    with open(handle, "rb") as file:
+        yield file
+
+
+def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """The file or folder that `path` means, behind links, if it may be replaced or made."""
+    found = look(path)
+    if found is None:
+        if os.path.islink(path):
+            raise LayerFusionError(f"{path} is a link to nothing; remove it or choose another name.")
+        return Path(path)
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise LayerFusionError(f"{path} is neither a file nor a folder; choose another name.")
     if not overwrite:

@@ -16,7 +16,7 @@ from layerfusion.cli.errors import handle_errors
 from layerfusion.cli.layers import register
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write
-from layerfusion.layers import read, write
+from layerfusion.layers import Layer, LayerStack, read, write
 from tests.layers.stacks import assert_same, example_stack, lit_stack
 from tests.layers.test_roundtrip import triplet_folder
 
@@ -121,6 +121,16 @@ def test_show_says_how_a_layer_is_placed(triplet: Path, tmp_path: Path) -> None:
         (["export", "{fox}", "--to", "{fox}"], "holds other files"),
         (["export", "{fox}", "--to", "{tmp}/old.psd"], "already exists; choose another name or add --overwrite"),
         (["edit", "{fox}", "--layer", "cat", "--out", "{tmp}/a"], "There is no layer 'cat'"),
+        (["edit", "{fox}", "--layer", "9" * 5000, "--out", "{tmp}/a"], "There is no layer"),
+        (["edit", "{fox}", "--layer", "1", "--move", "3e9,0", "--out", "{tmp}/a.ora"], "move it closer"),
+        (["edit", "{fox}", "--layer", "1", "--move", "1e308,0", "--out", "{tmp}/a"], "finite numbers of ordinary size"),
+        (["edit", "{fox}", "--layer", "1", "--scale", "1e160", "--out", "{tmp}/a"], "finite numbers of ordinary size"),
+        (["edit", "{fox}", "--layer", "1", "--scale", "nan", "--out", "{tmp}/a"], "finite numbers of ordinary size"),
+        (["edit", "{fox}", "--layer", "1", "--rotate", "inf", "--out", "{tmp}/a"], "give a finite number"),
+        (["edit", "{fox}", "--layer", "1", "--picture", "{tmp}/old.psd", "--out", "{tmp}/a"], "is not a PNG or JPEG"),
+        (["export", "{fox}", "--to", "{tmp}/a.psd", "--to", "{tmp}/a.gif"], "ends in no kind of file"),
+        (["export", "{fox}", "--to", "{tmp}/a.psd", "--to", "{tmp}/" + "x" * 300], "cannot be used"),
+        (["show", "{fox}", "--picture", "{tmp}/sheet.txt"], "end it in .png"),
         (["edit", "{fox}", "--layer", "9", "--out", "{tmp}/a"], "There is no layer 9"),
         (["edit", "{fox}", "--layer", "1", "--move", "left", "--out", "{tmp}/a"], "--move 'left' is not 2 numbers"),
         (["edit", "{fox}", "--layer", "1", "--scale", "0", "--out", "{tmp}/a"], "squeezes its layer to nothing"),
@@ -139,6 +149,24 @@ def test_what_cannot_be_done_is_one_sentence(
     assert len(said.strip().splitlines()) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fox", "old.psd"]
     assert (tmp_path / "old.psd").read_text() == "precious"
+
+
+def test_an_export_that_fails_for_one_target_writes_none(tmp_path: Path) -> None:
+    """A slide cannot be that narrow, which is only known once the others are ready."""
+    stack = LayerStack(2000, 1, [Layer("line", np.zeros((1, 2000, 3), np.uint8))])
+    source = write(stack, tmp_path / "line")
+    (tmp_path / "old.ora").write_text("precious")
+    targets = [tmp_path / name for name in ("a.psd", "folder", "old.ora", "a.pptx")]
+    said = run("export", source, *(part for target in targets for part in ("--to", target)), "--overwrite", code=2)
+    assert said == "error: A slide cannot be as narrow as 2000×1; use a squarer canvas.\n"
+    assert sorted(os.listdir(tmp_path)) == ["line", "old.ora"]
+    assert (tmp_path / "old.ora").read_text() == "precious"
+
+
+def test_a_disguised_eps_is_not_handed_to_ghostscript(triplet: Path, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    arguments = ("edit", triplet, "--layer", "background", "--picture", tmp_path / "photo.jpg", "--out", tmp_path / "a")
+    assert "photo.jpg is not a PNG or JPEG or" in run(*arguments, code=2)
 
 
 def test_losses_are_notes(tmp_path: Path) -> None:

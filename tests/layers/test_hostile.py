@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 import tracemalloc
 import zipfile
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.layers import LayerStack, limits, read, write
+from layerfusion.layers import Layer, LayerStack, limits, read, write
 from layerfusion.layers.formats.ora import MIMETYPE
 from tests.layers.stacks import example_stack
 
@@ -93,6 +94,40 @@ def claims_huge_member(path: Path) -> Path:
     return with_bytes(path, bytes(data))
 
 
+def packed(path: Path, how: int) -> Path:
+    with zipfile.ZipFile(path, "w", how) as archive:
+        for name, data in {"mimetype": MIMETYPE, "stack.xml": STACK, "data/a.png": png()}.items():
+            archive.writestr(name, data)
+    return path
+
+
+def long_number(path: Path) -> Path:
+    text = (folder(path, width=77) / "stack.json").read_text()
+    (path / "stack.json").write_text(text.replace("77", "7" * 5000))
+    return path
+
+
+def pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def piped(path: Path, name: str) -> Path:
+    (folder(path) / name).unlink()
+    os.mkfifo(path / name)
+    return path
+
+
+def linked(path: Path, to: str = "gone") -> Path:
+    path.symlink_to(to)
+    return path
+
+
+def named_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "psd 100,000 pixels": (lambda p: psd_header(p / "a.psd", 100_000, 100_000), "100000×100000 pixels; the limit is"),
     "psd empty": (lambda p: psd_header(p / "a.psd", 0, 5), "0×5 pixels"),
@@ -152,6 +187,60 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "folder canvas": (lambda p: folder(p / "s", width=100_000), "100000×64 pixels"),
     "folder width": (lambda p: folder(p / "s", width="wide"), "needs a width, a height"),
     "folder version": (lambda p: folder(p / "s", version=3), "manifest of version 1 or 2"),
+    "ora far": (
+        lambda p: ora(p / "a.ora", {"stack.xml": STACK.replace("<layer", '<layer x="2000000"')}),
+        "the limit is 1000000, so move it closer",
+    ),
+    "ora unknown encoding": (
+        lambda p: ora(p / "a.ora", {"stack.xml": f'<?xml version="1.0" encoding="klingon"?>{STACK}'}),
+        "stack.xml is damaged",
+    ),
+    "ora multi-byte encoding": (
+        lambda p: ora(p / "a.ora", {"stack.xml": f'<?xml version="1.0" encoding="euc-jp"?>{STACK}'}),
+        "stack.xml is damaged",
+    ),
+    "ora packed by lzma": (
+        lambda p: packed(p / "a.ora", zipfile.ZIP_LZMA),
+        "packed in a way that no layer program uses",
+    ),
+    "ora packed by bzip2": (lambda p: packed(p / "a.ora", zipfile.ZIP_BZIP2), "packed in a way that no layer"),
+    "ora long tail": (
+        lambda p: ora(p / "a.ora", {"data/a.png": png() + bytes(20 << 20)}),
+        "unpacks to far more than its picture needs",
+    ),
+    "ora provenance of another kind": (
+        lambda p: ora(p / "a.ora", {"layerfusion/triplet.json": "[1]"}),
+        "provenance is a dictionary",
+    ),
+    "ora provenance deep": (
+        lambda p: ora(p / "a.ora", {"layerfusion/triplet.json": "[" * 100_000}),
+        "triplet.json is not readable JSON",
+    ),
+    "folder far": (
+        lambda p: folder(p / "s", placement=[1, 0, 3e9, 0, 1, 0]),
+        "the limit is 1000000, so move it closer",
+    ),
+    "folder endless": (lambda p: folder(p / "s", placement=[1, 0, 1e308, 0, 1, 0]), "finite numbers of ordinary size"),
+    "folder wide": (lambda p: folder(p / "s", placement=[1e160, 0, 0, 0, 1e160, 0]), "finite numbers of ordinary size"),
+    "folder number of 401 digits": (
+        lambda p: folder(p / "s", placement=[1, 0, 10**400, 0, 1, 0]),
+        "is not readable JSON",
+    ),
+    "folder number of 5,000 digits": (lambda p: long_number(p / "s"), "is not readable JSON"),
+    "folder infinite": (lambda p: folder(p / "s", placement=[1, 0, float("inf"), 0, 1, 0]), "is not readable JSON"),
+    "folder half a character": (lambda p: folder(p / "s", name="\ud800"), "cannot be a layer's name"),
+    "folder group": (lambda p: folder(p / "s", group=5), "layer 0 lacks a field"),
+    "folder group name": (lambda p: folder(p / "s", group="a\nb"), "cannot be a group's name"),
+    "folder provenance": (lambda p: folder(p / "s", provenance=[1]), "provenance is a dictionary"),
+    "pipe": (lambda p: pipe(p / "a.psd"), "is no ordinary file"),
+    "pipe named ora": (lambda p: pipe(p / "a.ora"), "is no ordinary file"),
+    "pipe for a picture": (lambda p: piped(p / "s", "00-background.png"), "is no ordinary file"),
+    "pipe for a manifest": (lambda p: piped(p / "s", "stack.json"), "is no ordinary file"),
+    "link to nothing": (lambda p: linked(p / "a.psd"), "a.psd does not exist"),
+    "link to itself": (lambda p: linked(p / "a.psd", "a.psd"), "cannot be used"),
+    "name of 300 bytes": (lambda p: p / ("x" * 300 + ".psd"), "cannot be used (File name too long)"),
+    "name with a zero": (lambda p: p / "a\0.psd", "no file can be named so"),
+    "folder named psd": (lambda p: named_folder(p / "a.psd"), "holds neither stack.json nor a triplet"),
     "no such file": (lambda p: p / "gone.psd", "does not exist"),
     "unknown kind": (lambda p: with_bytes(p / "a.xcf", b"gimp"), "ends in no kind of file known here"),
 }
@@ -172,6 +261,34 @@ def test_one_sentence(name: str, tmp_path: Path) -> None:
     assert sentence in text
     assert "\n" not in text and text.endswith(".")
     assert peak < 64 << 20
+
+
+def test_one_picture_of_many_layers_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = '<layer src="data/a.png"/>' * 900
+    path = ora(tmp_path / "a.ora", {"stack.xml": f'<image w="8" h="8"><stack>{layers}</stack></image>'})
+    unpacked = []
+    unpack = zipfile.ZipFile.read
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *asked: unpacked.append(asked[1]) or unpack(*asked))
+    stack = read(path)
+    assert len(stack) == 900 and stack[0].pixels is stack[899].pixels
+    assert len(unpacked) == 3  # mimetype, stack.xml, the picture
+
+
+def test_what_a_stack_needs_is_asked_before_anything_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused while it is read, not when it is composited after seven layers were."""
+    stack = LayerStack(64, 64, [Layer(f"{n}", np.full((64, 64, 3), n, np.uint8)) for n in range(8)])
+    for name in ("a.psd", "a.ora", "s"):
+        path = write(stack, tmp_path / name)
+        for limit in range(100_000, 1_500_000, 100_000):
+            with monkeypatch.context() as patched:
+                patched.setattr(limits, "memory_limit", lambda limit=limit: limit)
+                try:
+                    again = read(path)
+                except LayerFusionError:
+                    continue
+                again.composite()
 
 
 @pytest.mark.parametrize("bad", ["not json", "[1]", "{", "[" * 100_000, '{"format": "other"}'])

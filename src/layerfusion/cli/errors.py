@@ -119,5 +119,7 @@ def _note(
 
 
 def _say(mark: str, text: str) -> None:
+    # A name may hold line breaks, control characters and bytes that are no text: a sentence shows them escaped.
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     # soft_wrap: a sentence stays one line, however narrow the terminal says it is.
-    Console(stderr=True, highlight=False).print(mark + escape(text), soft_wrap=True)
+    Console(stderr=True, highlight=False).print(mark + escape(line), soft_wrap=True)

@@ -1,5 +1,6 @@
 """The commands on layers: export, edit, composite, show."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,8 +14,8 @@ from rich.table import Table
 
 from layerfusion.cli.errors import handle_errors
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write
-from layerfusion.layers import FORMATS, Affine, Layer, check_writable, read, write
+from layerfusion.files import atomic_write, look
+from layerfusion.layers import FORMATS, Affine, Layer, check_writable, read, write, write_all
 from layerfusion.layers.formats.flat import ENDINGS, save_picture
 from layerfusion.layers.limits import decode
 from layerfusion.layers.sheet import contact_sheet
@@ -40,9 +41,8 @@ def export(
     """Write layers to another kind of file: Photoshop, Krita, PowerPoint, a web page, one flat picture."""
     for target in to:
         _check_target(target, overwrite)
-    stack = read(source)
-    for target in to:
-        _done(write(stack, target, overwrite))
+    for target in write_all(read(source), to, overwrite):
+        _done(target)
 
 
 def edit(
@@ -67,7 +67,7 @@ def edit(
     _check_target(out, overwrite)
     stack = read(source)
     named = any(one.name == layer for one in stack)
-    key = int(layer) if layer.isdecimal() and not named else layer
+    key = int(layer) if layer.isdecimal() and len(layer) < 10 and not named else layer
     factors = None if scale is None else _numbers(scale, "--scale", (1, 2))
     step = None if move is None else _numbers(move, "--move", (2,))
 
@@ -117,6 +117,10 @@ def show(
     overwrite: Overwrite = False,
 ) -> None:
     """Print the layers as a table, highest first; size and place are those of what is seen in each."""
+    if picture is not None:
+        if picture.suffix.lower() != ".png":
+            raise LayerFusionError(f"{picture} would be a PNG by another name; end it in .png.")
+        _check_target(picture, overwrite)
     stack = read(source)
     table = Table(title=escape(f"{source}: {stack.width}×{stack.height}"), box=SIMPLE_HEAD, padding=(0, 2, 0, 0))
     rows = [_cells(number, layer) for number, layer in reversed(list(enumerate(stack)))]
@@ -168,7 +172,7 @@ def _check_target(path: Path, overwrite: bool) -> None:
     """Refuse before any work what would be refused after it."""
     if path.suffix.lower() not in ENDINGS:
         check_writable(path)
-    if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
+    if look(path) is not None and not overwrite and not (path.is_dir() and not any(path.iterdir())):
         raise LayerFusionError(f"{path} already exists; choose another name or add --overwrite.")
 
 
@@ -201,4 +205,4 @@ def _colour(text: str) -> tuple[int, ...]:
 
 
 def _done(path: Path) -> None:
-    typer.echo(f"{path}")
+    typer.echo(os.fsencode(path))  # as bytes: a name need not be text

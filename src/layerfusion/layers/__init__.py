@@ -2,7 +2,7 @@
 
 from layerfusion.layers import files
 from layerfusion.layers.affine import Affine
-from layerfusion.layers.files import FORMATS, check_writable, read, write
+from layerfusion.layers.files import FORMATS, check_writable, read, write, write_all
 from layerfusion.layers.layer import SUBJECT_ALPHA, Layer
 from layerfusion.layers.stack import LayerStack, stack_from_triplet
 
@@ -18,4 +18,5 @@ __all__ = [
     "read",
     "stack_from_triplet",
     "write",
+    "write_all",
 ]

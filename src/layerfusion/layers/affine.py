@@ -7,6 +7,8 @@ import numpy as np
 
 from layerfusion.errors import LayerFusionError
 
+LARGEST = 1e15  # up to which floats still tell whole pixels apart; an inverse needs more room than a placement
+
 
 @dataclass(frozen=True)
 class Affine:
@@ -15,7 +17,7 @@ class Affine:
     Coordinates are continuous: pixel (i, j) covers [i, i+1] × [j, j+1], so a picture of width w spans 0 to w.
 
     Raises:
-        LayerFusionError: a number is not finite, or the map squeezes the plane to a line.
+        LayerFusionError: a number is beyond LARGEST, or not one, or the map squeezes the plane to a line.
     """
 
     a: float = 1.0
@@ -26,8 +28,9 @@ class Affine:
     f: float = 0.0
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(number) for number in astuple(self)):
-            raise LayerFusionError("A placement needs finite numbers; give numbers of ordinary size.")
+        # Also false for what is not a number.
+        if not all(abs(number) <= LARGEST for number in astuple(self)):
+            raise LayerFusionError("A placement needs finite numbers of ordinary size; give smaller ones.")
         if min(self.stretches()) < 1e-6:
             raise LayerFusionError("A placement squeezes its layer to nothing; give a scale other than 0.")
 
@@ -44,6 +47,8 @@ class Affine:
     @classmethod
     def rotation(cls, degrees: float) -> "Affine":
         """Turn clockwise about the origin; exact for quarter turns."""
+        if not math.isfinite(degrees):
+            raise LayerFusionError(f"A turn by {degrees} degrees is none; give a finite number.")
         if degrees % 90 == 0:
             cos, sin = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int(degrees // 90) % 4]
         else:

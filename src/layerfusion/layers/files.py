@@ -2,12 +2,14 @@
 
 import importlib
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write, sweep
+from layerfusion.files import atomic_folder, atomic_write, look, sweep
 from layerfusion.layers.formats import flat, folder, html, ora, pptx, psd, tiff
 from layerfusion.layers.stack import LayerStack
 
@@ -55,7 +57,8 @@ def _format(path: Path) -> Format:
 
 def is_folder(path: Path) -> bool:
     """Whether this name means a folder of PNGs: it is one, or has no ending."""
-    return path.is_dir() or not path.suffix
+    found = look(path)
+    return not path.suffix if found is None else stat.S_ISDIR(found.st_mode)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -65,7 +68,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         LayerFusionError: the ending names no kind, its package is missing, or the folder holds other files.
     """
     target = Path(path)
-    if is_folder(target):
+    if is_folder(target) or not target.suffix:
         folder.check_replaceable(target)
     else:
         _format(target)
@@ -83,21 +86,27 @@ def write(stack: LayerStack, path: str | os.PathLike[str], overwrite: bool = Tru
         LayerFusionError: the kind is not known, its package is missing, the kind cannot hold this stack, the folder
             cannot be written to, the disk is full, or the target exists and `overwrite` is false.
     """
-    target = Path(path)
-    check_writable(target)
+    return write_all(stack, [path], overwrite)[0]
+
+
+def write_all(stack: LayerStack, paths: Sequence[str | os.PathLike[str]], overwrite: bool = True) -> list[Path]:
+    """Write a stack to several places, as `write` does to one; none is touched before all are ready."""
+    targets = [Path(path) for path in paths]
+    for target in targets:
+        check_writable(target)
     stack.check_memory()
     try:
-        if is_folder(target):
-            folder.write(stack, target, overwrite)
-        else:
-            with atomic_write(target, overwrite) as temporary:
-                _format(target).write(stack, temporary)
+        with ExitStack() as ready:  # left, it puts everything in its place
+            for target in targets:
+                if is_folder(target):
+                    folder.write(stack, ready.enter_context(atomic_folder(target, overwrite)))
+                else:
+                    _format(target).write(stack, ready.enter_context(atomic_write(target, overwrite)))
     except OSError as error:
+        names = ", ".join(map(str, targets))
         reason = error.strerror or error
-        raise LayerFusionError(
-            f"{target} could not be written ({reason}); make room or choose another place."
-        ) from None
-    return target
+        raise LayerFusionError(f"{names} could not be written ({reason}); make room or choose another place.") from None
+    return targets
 
 
 def read(path: str | os.PathLike[str]) -> LayerStack:
@@ -107,11 +116,12 @@ def read(path: str | os.PathLike[str]) -> LayerStack:
         LayerFusionError: it is missing, of another kind, damaged, or too large.
     """
     source = Path(path)
-    if not source.exists():
+    if look(source) is None:
         sweep(source.parent)  # it may have been set aside by a process that was killed while replacing it
-    if not source.exists():
+    found = look(source)
+    if found is None:
         raise LayerFusionError(f"{source} does not exist; check the name.")
-    if source.is_dir():
+    if stat.S_ISDIR(found.st_mode):
         return folder.read(source)
     reader = _format(source).read
     if reader is None:

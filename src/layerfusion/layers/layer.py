@@ -9,6 +9,7 @@ from PIL import Image
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.composite import BLENDS, Blend
+from layerfusion.layers.limits import FARTHEST
 from layerfusion.layers.pictures import pixels_of
 from layerfusion.layers.resample import bake, grid_bounds
 
@@ -33,7 +34,8 @@ class Layer:
     Args:
         name: shown in the layer panel of every program; any script, at most 255 UTF-16 units, no control characters.
         pixels: uint8 (height, width, 4) straight alpha, or a PIL picture, or uint8 (height, width, 3).
-        placement: from the layer's pixels to the canvas; kept as given, never baked into the pixels.
+        placement: from the layer's pixels to the canvas, at most FARTHEST pixels from its corner; kept as given, never
+            baked into the pixels.
         opacity: in [0, 1].
         visible: hidden layers are kept in files and left out of the composite.
         blend: "normal", "multiply", "screen" or "overlay".
@@ -57,6 +59,12 @@ class Layer:
         for name, what in ((self.name, "a layer's name"), (self.group, "a group's name")):
             if name is not None and clean_name(name) != name:
                 raise LayerFusionError(f"{name[:40]!a} cannot be {what}; use 1 to {MAX_NAME} printable characters.")
+        farthest = max(map(abs, self.placement.bounds(*self.size)))
+        if farthest > FARTHEST:
+            raise LayerFusionError(
+                f"Layer {self.name[:40]!r} would reach {farthest:.4g} pixels from the canvas's corner; "
+                f"the limit is {FARTHEST}, so move it closer or make it smaller."
+            )
         if not 0 <= self.opacity <= 1:
             raise LayerFusionError(f"Opacity {self.opacity} is outside 0 to 1; give a number in that range.")
         if self.blend not in BLENDS:

@@ -69,6 +69,12 @@ def grid_bounds(placement: Affine, size: tuple[int, int]) -> tuple[int, int, int
     return x0, y0, max(x0 + 1, math.ceil(right - 1e-3)), max(y0 + 1, math.ceil(bottom - 1e-3))
 
 
+def grid_size(placement: Affine, size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of what a placed picture takes up on the canvas grid, at most that of `within`."""
+    left, top, right, bottom = grid_bounds(placement, size)
+    return min(within[0], right - left), min(within[1], bottom - top)
+
+
 def _permute(pixels: np.ndarray, placement: Affine) -> tuple[np.ndarray, int, int]:
     """Move pixels to pixels: no arithmetic on colours."""
     height, width = pixels.shape[:2]

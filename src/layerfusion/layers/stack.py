@@ -12,9 +12,10 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.layers.composite import Placed, composite
 from layerfusion.layers.effects import cleared
 from layerfusion.layers.layer import MAX_NAME, Layer, clean_name
-from layerfusion.layers.limits import check_memory, check_size
+from layerfusion.layers.limits import FARTHEST, check_memory, check_size
 from layerfusion.layers.pictures import pixels_of
 from layerfusion.layers.provenance import portable
+from layerfusion.layers.resample import grid_size
 
 MAX_LAYERS = 1000
 MAX_NESTING = 50  # of groups in files
@@ -151,7 +152,7 @@ class LayerStack:
             linear: resample and blend in linear light rather than in sRGB, which is what other programs do.
         """
         shown = [layer for layer in self.layers if self._shows(layer)]
-        check_memory([layer.size for layer in shown] + [self.size] * (len(shown) + 1), str(self))
+        self.check_memory(within=self.size)
         baked = [layer.baked(linear, within=self.size) for layer in shown]
         placed = [Placed(layer.pixels, *layer.offset, layer.opacity, layer.blend) for layer in baked]
         return Image.fromarray(composite(self.size, placed, linear))
@@ -161,11 +162,10 @@ class LayerStack:
         touches = left < self.width and top < self.height and right > 0 and bottom > 0
         return touches and layer.visible and layer.opacity > 0
 
-    def check_memory(self) -> None:
-        """Refuse, before working, a stack whose baked layers would not fit in memory."""
-        edges = [layer.extent() for layer in self.layers]
-        sizes = [(right - left, bottom - top) for left, top, right, bottom in edges]
-        check_memory([self.size, *sizes], str(self))
+    def check_memory(self, within: tuple[int, int] = (FARTHEST, FARTHEST)) -> None:
+        """Refuse, before working, a stack whose baked layers, at most `within` in size, would not fit in memory."""
+        sizes = [(layer.size, grid_size(layer.placement, layer.size, within)) for layer in self.layers]
+        check_memory(self.size, sizes, str(self))
 
 
 class GroupNames:

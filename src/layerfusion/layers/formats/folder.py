@@ -6,18 +6,20 @@ numbers of Affine), opacity, visibility, blend mode and group. `composite.png` i
 
 import json
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import PREFIX, atomic_folder
+from layerfusion.files import PREFIX, look
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.layer import Layer
-from layerfusion.layers.limits import MAX_TEXT_BYTES, check_memory, decode, parse_json, size_of
+from layerfusion.layers.limits import check_memory, decode, read_json, size_of
 from layerfusion.layers.pictures import save_png
 from layerfusion.layers.provenance import png_texts
+from layerfusion.layers.resample import grid_size
 from layerfusion.layers.stack import MAX_LAYERS, LayerStack, stack_from_triplet
 
 MANIFEST, RECORD = "stack.json", "triplet.json"
@@ -25,14 +27,8 @@ KIND = "layerfusion-stack"
 VERSION = 2  # the first had no groups; it is still read
 
 
-def write(stack: LayerStack, path: Path, overwrite: bool = True) -> None:
-    """Write the folder beside its final place, then let them change places."""
-    check_replaceable(path)
-    with atomic_folder(path, overwrite) as fresh:
-        _fill(stack, fresh)
-
-
-def _fill(stack: LayerStack, folder: Path) -> None:
+def write(stack: LayerStack, folder: Path) -> None:
+    """Fill an empty folder."""
     entries = []
     for number, layer in enumerate(stack):
         slug = re.sub(r"[^a-z0-9]+", "-", layer.name.lower()).strip("-")[:40] or "layer"
@@ -67,9 +63,10 @@ def check_replaceable(path: Path) -> None:
     Raises:
         LayerFusionError: `path` is a file, or a folder with files that the stack's manifest does not name.
     """
-    if not path.exists():
+    found = look(path)
+    if found is None:
         return
-    if not path.is_dir():
+    if not stat.S_ISDIR(found.st_mode):
         raise LayerFusionError(f"{path} is a file, and a folder of PNGs would take its place; choose another name.")
     present = {entry.name for entry in path.iterdir() if not entry.name.startswith(PREFIX)}
     if MANIFEST in present:
@@ -91,12 +88,14 @@ def _read_stack(path: Path) -> LayerStack:
     manifest = _manifest(path)
     stack = LayerStack(manifest["width"], manifest["height"], None, manifest.get("provenance"))
     files = [path / entry["file"] for entry in manifest["layers"]]
-    check_memory([stack.size, *(size_of(file, str(file), ("PNG",)) for file in files)], str(path))
-    for entry, file in zip(manifest["layers"], files, strict=True):
-        pixels = decode(file, str(file), ("PNG",))
-        placement, group = Affine(*entry["placement"]), entry.get("group")
+    own = [size_of(file, str(file), ("PNG",)) for file in files]
+    places = [Affine(*entry["placement"]) for entry in manifest["layers"]]
+    placed = [grid_size(place, size, stack.size) for place, size in zip(places, own, strict=True)]
+    check_memory(stack.size, zip(own, placed, strict=True), str(path))
+    for entry, place, file in zip(manifest["layers"], places, files, strict=True):
+        pixels, group = decode(file, str(file), ("PNG",)), entry.get("group")
         stack.layers.append(
-            Layer(entry["name"], pixels, placement, entry["opacity"], entry["visible"], entry["blend"], group)
+            Layer(entry["name"], pixels, place, entry["opacity"], entry["visible"], entry["blend"], group)
         )
     return stack
 
@@ -104,12 +103,7 @@ def _read_stack(path: Path) -> LayerStack:
 def _manifest(path: Path) -> dict[str, Any]:
     """The manifest, checked: every field is there, of the right type, and files are plain names in this folder."""
     file = path / MANIFEST
-    try:
-        if file.stat().st_size > MAX_TEXT_BYTES:
-            raise LayerFusionError(f"{file} is far larger than any stack needs; it is not opened.")
-        manifest = parse_json(file.read_bytes(), str(file))
-    except OSError as error:
-        raise LayerFusionError(f"{file} cannot be read ({error.strerror}); get or make it again.") from None
+    manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != KIND or manifest.get("version") not in (1, VERSION):
         raise LayerFusionError(f"{file} is not a {KIND} manifest of version 1 or {VERSION}; get or make it again.")
     layers = manifest.get("layers")
@@ -163,7 +157,7 @@ def _read_triplet(path: Path) -> LayerStack:
 def _record(file: Path) -> dict[str, Any] | None:
     """What a triplet's folder says of how it was made; None where it says nothing readable."""
     try:
-        record = parse_json(file.read_bytes(), str(file))
-    except (OSError, LayerFusionError):
+        record = read_json(file)
+    except LayerFusionError:
         return None
     return record if isinstance(record, dict) else None

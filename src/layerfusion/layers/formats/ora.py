@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.files import open_file
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.composite import Blend
 from layerfusion.layers.layer import Layer, clean_name
@@ -37,6 +39,7 @@ MODES: dict[Blend, str] = {
 PROVENANCE = "layerfusion/triplet.json"  # a member of our own: the format has no place for it
 THUMBNAIL_SIDE = 256
 MAX_MEMBER_BYTES = 1 << 30
+SPARE_BYTES = 1 << 24  # of a PNG beside its pixels, each of which takes 8 at most: profile, texts
 
 
 def write(stack: LayerStack, path: Path) -> None:
@@ -95,7 +98,7 @@ def read(path: Path) -> LayerStack:
         LayerFusionError: not an OpenRaster file, hostile, damaged, or too large.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             _check_members(archive, path)
             root = _parse(_member(archive, "stack.xml", path), path)
             return _stack(archive, root, path)
@@ -103,18 +106,22 @@ def read(path: Path) -> LayerStack:
         raise
     except zipfile.BadZipFile:
         raise LayerFusionError(f"{path} is not an OpenRaster file, or is cut short; give a whole .ora.") from None
+    except MemoryError:
+        raise LayerFusionError(f"{path} does not fit in memory; make it smaller first.") from None
     except (*DAMAGE, NotImplementedError, RuntimeError):
         raise LayerFusionError(f"{path} is damaged; get or make it again.") from None
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    """Refuse other zips, names that point outside, and members that unpack to too much."""
+    """Refuse other zips, names that point outside, other ways of packing, and members that unpack to too much."""
     for member in archive.infolist():
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
             raise LayerFusionError(f"{path} names a file outside itself ({member.filename!r}); it is not opened.")
         if member.file_size > MAX_MEMBER_BYTES:
             raise LayerFusionError(f"{path} unpacks to more than any canvas needs; it is not opened.")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise LayerFusionError(f"{path} is packed in a way that no layer program uses; save it again as .ora.")
     names = {member.filename for member in archive.infolist()}
     if "mimetype" not in names or archive.getinfo("mimetype").file_size > 100:
         raise LayerFusionError(f"{path} is a zip but not an OpenRaster file; give a .ora.")
@@ -143,18 +150,32 @@ def _stack(archive: zipfile.ZipFile, root: ET.Element, path: Path) -> LayerStack
     found = list(_descend(top, Inherited(), GroupNames(), path))
     if len(found) > MAX_LAYERS:
         raise LayerFusionError(f"{path} has {len(found)} layers; the limit is {MAX_LAYERS}.")
-    sizes = [stack.size]
-    for element, _ in found:
-        source = element.get("src", "")
-        with archive.open(_info(archive, source, path)) as file:  # only the head is unpacked
-            sizes.append(size_of(file, f"{path}, {source},", ("PNG",)))
-    check_memory(sizes, str(path))
-    for element, own in reversed(found):
-        source = element.get("src", "")
-        pixels = decode(io.BytesIO(_member(archive, source, path)), f"{path}, {source},", ("PNG",))
-        name, place = clean_name(element.get("name", "")), Affine.translation(own.x, own.y)
-        stack.layers.append(Layer(name, pixels, place, own.opacity, own.visible, _blend(element, name), own.group))
+    sources = dict.fromkeys(element.get("src", "") for element, _ in found)
+    sizes = {source: _picture_size(archive, source, path) for source in sources}
+    own = [sizes[element.get("src", "")] for element, _ in found]
+    check_memory(stack.size, zip(own, own, strict=True), str(path))
+    # A picture that several layers show is unpacked once.
+    pixels = {
+        source: decode(io.BytesIO(_member(archive, source, path)), f"{path}, {source},", ("PNG",)) for source in sources
+    }
+    for element, place in reversed(found):
+        stack.layers.append(_layer(element, place, pixels[element.get("src", "")]))
     return stack
+
+
+def _picture_size(archive: zipfile.ZipFile, source: str, path: Path) -> tuple[int, int]:
+    """(width, height) of a layer's picture, of which only the head is unpacked."""
+    info = _info(archive, source, path)
+    with archive.open(info) as file:
+        width, height = size_of(file, f"{path}, {source},", ("PNG",))
+    if info.file_size > 8 * width * height + SPARE_BYTES:
+        raise LayerFusionError(f"{path}, {source}, unpacks to far more than its picture needs; it is not opened.")
+    return width, height
+
+
+def _layer(element: ET.Element, own: "Inherited", pixels: np.ndarray) -> Layer:
+    name, place = clean_name(element.get("name", "")), Affine.translation(own.x, own.y)
+    return Layer(name, pixels, place, own.opacity, own.visible, _blend(element, name), own.group)
 
 
 def _provenance(archive: zipfile.ZipFile, path: Path) -> dict[str, Any] | None:

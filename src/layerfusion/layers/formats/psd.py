@@ -12,12 +12,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.files import open_file
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.composite import Blend
 from layerfusion.layers.layer import Layer, clean_name
@@ -32,11 +33,7 @@ CHANNELS = (-1, 0, 1, 2)  # transparency, red, green, blue
 
 
 def write(stack: LayerStack, path: Path) -> None:
-    """Write named layers with offset, opacity, visibility and blend mode, and the flattened preview.
-
-    Raises:
-        LayerFusionError: a layer ends farther from the canvas than the format's numbers reach.
-    """
+    """Write named layers with offset, opacity, visibility and blend mode, and the flattened preview."""
     from psd_tools.constants import ColorMode
     from psd_tools.psd import PSD
     from psd_tools.psd.header import FileHeader
@@ -99,8 +96,6 @@ def _record(layer: Layer) -> tuple[Any, Any]:
 
     left, top = layer.offset
     width, height = layer.size
-    if max(abs(left), abs(top), abs(left + width), abs(top + height)) >= 1 << 31:
-        raise LayerFusionError(f"Layer {layer.name!r} lies too far from the canvas for a PSD; move it closer.")
     legacy, blocks = _named(layer.name)
     record = LayerRecord(
         top=top,
@@ -161,20 +156,20 @@ def read(path: Path) -> LayerStack:
     Raises:
         LayerFusionError: not a PSD, damaged, or too large.
     """
-    width, height = _header(path)
-    with _strict(path):
+    with open_file(path) as file, _strict(path):
+        width, height = _header(path, file)
         from psd_tools import PSDImage
         from psd_tools.constants import Resource
 
-        document = PSDImage.open(path)
+        document = PSDImage.open(file)
         sources = [source for source in document.descendants() if not source.is_group()]
         if len(sources) > MAX_LAYERS:
             raise LayerFusionError(f"{path} has {len(sources)} layers; the limit is {MAX_LAYERS}.")
         for source in sources:
             if source.width > 0 and source.height > 0:
                 check_size(source.width, source.height, f"{path}, layer {clean_name(source.name)!r},")
-        sizes = [(source.width, source.height) for source in sources]
-        check_memory([(width, height), *sizes], str(path))
+        own = [(source.width, source.height) for source in sources]
+        check_memory((width, height), zip(own, own, strict=True), str(path))
         resources = document.image_resources
         provenance = from_xmp(resources.get_data(Resource.XMP_METADATA, b""))
         convert = not is_srgb(resources.get_data(Resource.ICC_PROFILE, b""))
@@ -189,13 +184,10 @@ def read(path: Path) -> LayerStack:
     return stack
 
 
-def _header(path: Path) -> tuple[int, int]:
+def _header(path: Path, file: IO[bytes]) -> tuple[int, int]:
     """(width, height), checked before psd-tools reads a byte."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(26)
-    except OSError as error:
-        raise LayerFusionError(f"{path} cannot be read ({error.strerror}); check the name.") from None
+    head = file.read(26)
+    file.seek(0)
     if head[:4] != b"8BPS":
         raise LayerFusionError(f"{path} is not a Photoshop file, whatever its ending says; give a .psd.")
     if len(head) < 26:
