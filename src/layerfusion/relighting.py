@@ -8,8 +8,8 @@ foreground, the background and the blended picture:
     shadow (multiply), light (screen): the smooth difference of p and b outside the alpha, near the subject
     layered = background · shadow · light · relit foreground, as every program composites them
 
-Smooth fields are estimated on a small grid, whatever the size of the picture, by ratios of Gaussian averages from coarse
-to fine. Every length below is a share of the picture's short side, every difference is one of sRGB values in [0, 1].
+Smooth fields are estimated on a small grid, whatever the size of the picture, by ratios of Gaussian averages from
+coarse to fine. Every length below is a share of the picture's short side, every difference one of sRGB values.
 """
 
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ AGREEMENT = 0.04  # difference left at which half of a local gain's deviation is
 
 # Shadow and light
 SHADOW_SCALES = (0.2, 0.1, 0.05, 0.025)  # a shadow touches its subject
-LIGHT_SCALES = (0.2, 0.1, 0.06)  # light spreads
+LIGHT_SCALES = (0.2, 0.1, 0.05)  # light spreads
 SURROUNDINGS = (0.2, 0.08, 0.03)  # widths over which noise is averaged
 EFFECT_RIDGE = 0.003  # share of a neighbourhood that must lie outside the subject for a scale to have its say
 DARK = 0.01  # squared level below which no ratio to the background is trusted
 STANDS_OUT = (6.0, 1.0)  # weight, for shadow and light, of what stands out of the brighter picture
-IDLE = 8.0  # and of the effects found far from the subject, where there are none
+IDLE = 4.0  # and of the effects found far from the subject, where there are none
 FAINTEST = 3 / 255  # difference of an effect that is half noise
 OUTLINE = 0.03  # alpha above which a pixel belongs to the subject
 RIM = 0.015  # how far the blended picture's subject may stick out of the alpha
@@ -149,15 +149,15 @@ def _overall_gain(weight: Tensor, unlit: Tensor, lit: Tensor) -> Tensor:
 def _effects(alpha: Tensor, background: Tensor, blended: Tensor) -> tuple[Tensor, Tensor]:
     """Shadow (B, 1, h, w) and light (B, 3, h, w) in [0, 1] that the subject throws on what is round it.
 
-    blended = background · (1 − shadow) where that is darker, 1 − (1 − background) · (1 − light) where it is brighter. A
-    shadow is grey, and the light of one subject has one colour. What does not fit this is no effect of the subject's but
-    a background painted otherwise. It counts as noise, as does whatever stands out of the brighter of the two pictures
-    (a moon that is gone is not in the shade, one that came is no light), and as much of an effect is kept as rises above
-    the noise: power / (power + noise).
+    blended = background · (1 − shadow) where that is darker, 1 − (1 − background) · (1 − light) where it is brighter.
+    A shadow is grey, and the light of one subject has one colour. What does not fit this is no effect of the subject's
+    but a background painted otherwise. It counts as noise, as does whatever stands out of the brighter of the two
+    pictures (a moon that is gone is not in the shade, one that came is no light), and as much of an effect is kept as
+    rises above the noise: power / (power + noise).
     """
     outside = (1 - 4 * _blur((alpha > OUTLINE).float(), RIM)).clamp(0, 1)
     window = (4 * _blur((alpha > OUTLINE).float(), REACH) - 0.01).clamp(0, 1)
-    far = (1 - window) * outside
+    far = (window == 0).to(alpha.dtype)
     none = torch.zeros_like(alpha[:, :, :1, :1])
     difference, headroom = blended - background, 1 - background
 
