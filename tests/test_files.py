@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write
+from layerfusion.files import atomic_folder, atomic_write, sweep
 
 
 def test_the_target_appears_whole_and_nothing_else_stays(tmp_path: Path) -> None:
     target = tmp_path / "new" / "picture.png"
     with atomic_write(target) as temporary:
-        assert temporary.parent == target.parent and temporary.suffix == ".png"
+        assert temporary.name == target.name and temporary.is_relative_to(target.parent)
         temporary.write_bytes(b"all of it")
         assert not target.exists()
     assert target.read_bytes() == b"all of it"
@@ -54,3 +54,83 @@ def test_the_file_is_as_readable_as_an_ordinary_one(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "atomic") as temporary:
         temporary.touch()
     assert stat.S_IMODE((tmp_path / "atomic").stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+def test_a_link_is_followed_and_one_to_nothing_refused(tmp_path: Path) -> None:
+    (tmp_path / "real.png").write_bytes(b"before")
+    (tmp_path / "link.png").symlink_to("real.png")
+    with atomic_write(tmp_path / "link.png") as temporary:
+        temporary.write_bytes(b"after")
+    assert (tmp_path / "link.png").is_symlink() and (tmp_path / "real.png").read_bytes() == b"after"
+    (tmp_path / "dangling").symlink_to("gone")
+    with pytest.raises(LayerFusionError, match="is a link to nothing"), atomic_write(tmp_path / "dangling"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["dangling", "link.png", "real.png"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800"])
+def test_names_that_no_file_can_have_are_one_sentence(name: str, tmp_path: Path) -> None:
+    for write in (atomic_write, atomic_folder):
+        with pytest.raises(LayerFusionError, match=r"cannot be written to") as caught, write(tmp_path / name):
+            pass
+        assert len(str(caught.value)) < 250 and str(caught.value).isprintable()
+
+
+def test_a_name_of_255_bytes_is_written(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / ("ü" * 125 + ".json")) as temporary:
+        temporary.write_text("{}")
+    with atomic_folder(tmp_path / ("f" * 255)) as folder:
+        (folder / "a").touch()
+    assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for write, place in (
+        (atomic_write, "pipe"),
+        (atomic_folder, "pipe"),
+        (atomic_write, "folder"),
+        (atomic_folder, "file"),
+    ):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        (tmp_path / "file").touch()
+        with pytest.raises(LayerFusionError, match="choose another name"), write(tmp_path / place):
+            pass
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder", "pipe"]
+
+
+def test_a_folder_takes_the_place_of_another_whole(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    for text in ("one", "two"):
+        with atomic_folder(target) as folder:
+            (folder / text).write_text(text)
+        assert os.listdir(target) == [text]
+    with pytest.raises(LayerFusionError, match="already exists"), atomic_folder(target, overwrite=False):
+        pass
+    with pytest.raises(RuntimeError), atomic_folder(target) as folder:
+        (folder / "three").touch()
+        raise RuntimeError
+    assert os.listdir(target) == ["two"] and os.listdir(tmp_path) == ["folder"]
+
+
+def test_of_two_that_may_not_overwrite_one_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "picture.png"
+    with pytest.raises(LayerFusionError, match="already exists"), atomic_write(target, overwrite=False) as mine:
+        mine.write_bytes(b"mine")
+        with atomic_write(target, overwrite=False) as theirs:
+            theirs.write_bytes(b"theirs")
+    assert target.read_bytes() == b"theirs"
+
+
+def test_what_is_held_is_not_swept(tmp_path: Path) -> None:
+    """A second process, as it were: locks belong to whoever opened the file."""
+    (tmp_path / ".layerfusion-left" / "new").mkdir(parents=True)
+    (tmp_path / ".layerfusion-left" / "old").mkdir()
+    (tmp_path / ".layerfusion-left" / "old" / "poster").write_text("precious")
+    with atomic_write(tmp_path / "picture.png") as temporary:
+        temporary.write_bytes(b"all of it")
+        assert (tmp_path / "poster").read_text() == "precious"
+        sweep(tmp_path)
+        assert temporary.exists()
+    assert sorted(os.listdir(tmp_path)) == ["picture.png", "poster"]

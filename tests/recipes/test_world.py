@@ -86,7 +86,9 @@ def test_plain_captions() -> None:
     car = next(o for o in CORE.objects if o.key == "car")
     table = next(s for s in CORE.scenes if s.key == "wooden table")
     sepia = next(s for s in CORE.styles if s.key == "sepia")
-    assert captions.caption(None, [(car, "blue")], [0.5], table, sepia) == "a blue car on a wooden table, sepia photograph"
+    assert (
+        captions.caption(None, [(car, "blue")], [0.5], table, sepia) == "a blue car on a wooden table, sepia photograph"
+    )
 
 
 @pytest.mark.parametrize(

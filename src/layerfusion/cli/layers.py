@@ -107,7 +107,7 @@ def composite(
         colour = Image.new("RGBA", stack.size, _colour(background))
         stack.layers.insert(0, Layer("colour", colour))  # type: ignore[arg-type]
     with atomic_write(out, overwrite) as temporary:
-        save_picture(stack.composite(linear), temporary)
+        save_picture(stack.composite(linear), temporary, stack.provenance)
     _done(out)
 
 

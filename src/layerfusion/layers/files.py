@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write
+from layerfusion.files import atomic_write, sweep
 from layerfusion.layers.formats import flat, folder, html, ora, pptx, psd, tiff
 from layerfusion.layers.stack import LayerStack
 
@@ -107,6 +107,8 @@ def read(path: str | os.PathLike[str]) -> LayerStack:
         LayerFusionError: it is missing, of another kind, damaged, or too large.
     """
     source = Path(path)
+    if not source.exists():
+        sweep(source.parent)  # it may have been set aside by a process that was killed while replacing it
     if not source.exists():
         raise LayerFusionError(f"{source} does not exist; check the name.")
     if source.is_dir():

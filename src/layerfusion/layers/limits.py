@@ -1,21 +1,27 @@
 """How large a layer file may say it is, asked before anything is decoded."""
 
+import json
+import math
 import os
 import struct
 import warnings
+import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+from xml.parsers import expat
 
 import numpy as np
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.layers.pictures import pixels_of
 
 MAX_SIDE = 30_000  # Photoshop's own limit for .psd
 MAX_PIXELS = 170_000_000  # in one picture: 680 MB of RGBA, and just below where Pillow refuses
+MAX_TEXT_BYTES = 1 << 22  # of a manifest, a record, a stack.xml
 BYTES_PER_PIXEL = 12  # a layer's RGBA, its encoded planes, and what a codec holds meanwhile
 
 # What Pillow, its codecs and the zip and struct modules raise on damaged data.
@@ -65,6 +71,52 @@ def check_memory(sizes: Iterable[tuple[int, int]], what: str) -> None:
         )
 
 
+def parse_json(data: bytes, what: str) -> Any:
+    """JSON, UTF-8, of at most MAX_TEXT_BYTES, whose numbers are of ordinary size.
+
+    Raises:
+        LayerFusionError: it is longer, broken, nested too deeply, or has a number that no setting needs.
+    """
+    if len(data) > MAX_TEXT_BYTES:
+        raise LayerFusionError(f"{what} is far larger than any stack needs; it is not opened.")
+
+    def number(text: str) -> int | float:
+        if len(text) > 40 or not math.isfinite(float(text)):
+            raise ValueError
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+    def constant(text: str) -> float:
+        raise ValueError(text)  # NaN and Infinity, which are no JSON
+
+    try:
+        return json.loads(data.decode("utf-8"), parse_int=number, parse_float=number, parse_constant=constant)
+    except (ValueError, RecursionError):
+        raise LayerFusionError(f"{what} is not readable JSON; get or make it again.") from None
+
+
+def parse_xml(data: bytes, what: str) -> ET.Element:
+    """XML of at most MAX_TEXT_BYTES, refusing any document type: entities are the way to make a small file huge.
+
+    Raises:
+        LayerFusionError: it is longer, broken, of an unknown encoding, or declares a document type.
+    """
+    if len(data) > MAX_TEXT_BYTES:
+        raise LayerFusionError(f"{what} is far larger than any stack needs; it is not opened.")
+
+    def refuse(*_: object) -> None:
+        raise LayerFusionError(f"{what} declares a document type, which no layer file needs; it is not opened.")
+
+    try:
+        guard = expat.ParserCreate()
+        guard.StartDoctypeDeclHandler = refuse
+        guard.Parse(data, True)
+        return ET.fromstring(data)
+    except LayerFusionError:
+        raise
+    except (expat.ExpatError, ET.ParseError, LookupError, ValueError, RecursionError):
+        raise LayerFusionError(f"{what} is damaged; get or make it again.") from None
+
+
 @contextmanager
 def opened(source: str | Path | IO[bytes], what: str, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
     """A picture file, its header read and its size checked, not yet decoded.
@@ -108,4 +160,4 @@ def size_of(source: str | Path | IO[bytes], what: str, formats: tuple[str, ...] 
 def decode(source: str | Path | IO[bytes], what: str, formats: tuple[str, ...] | None = None) -> np.ndarray:
     """The pixels, uint8 (height, width, 4), straight alpha; arguments and errors as for `opened`."""
     with opened(source, what, formats) as image:
-        return np.array(image.convert("RGBA"))
+        return pixels_of(image)

@@ -14,6 +14,7 @@ from layerfusion.layers.effects import cleared
 from layerfusion.layers.layer import MAX_NAME, Layer, clean_name
 from layerfusion.layers.limits import check_memory, check_size
 from layerfusion.layers.pictures import pixels_of
+from layerfusion.layers.provenance import portable
 
 MAX_LAYERS = 1000
 MAX_NESTING = 50  # of groups in files
@@ -41,8 +42,8 @@ class LayerStack:
     Args:
         width, height: canvas size in pixels, each at least 1.
         layers: bottom first.
-        provenance: where the pictures come from, such as the content of `triplet.json`: JSON's kinds of values only.
-            Kept in every file that can hold it.
+        provenance: where the pictures come from: the content of `triplet.json`, or another dictionary of JSON's kinds
+            of values. Files carry it; paths of this machine in it are cut to their last name.
 
     Raises:
         LayerFusionError: the canvas is empty or too large, or there are more than MAX_LAYERS layers.
@@ -60,7 +61,7 @@ class LayerStack:
         check_size(width, height, "The canvas")
         self.width, self.height = width, height
         self.layers = list(layers or [])
-        self.provenance = provenance
+        self.provenance = portable(provenance)
         if len(self.layers) > MAX_LAYERS:
             raise LayerFusionError(f"{len(self.layers)} layers are too many; the limit is {MAX_LAYERS}.")
 

@@ -6,9 +6,11 @@ from typing import Any
 from PIL import Image, features
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.layers.pictures import save_png, srgb_profile
+from layerfusion.layers.provenance import png_texts, xmp_packet
 from layerfusion.layers.stack import LayerStack
 
-# PNG without loss; the others at a quality where no loss is seen.
+# The quality of each: no loss is seen, and PNG has none.
 SETTINGS: dict[str, dict[str, Any]] = {
     ".png": {},
     ".webp": {"quality": 92},
@@ -21,11 +23,14 @@ MAX_SIDE = {".webp": 16_383, ".avif": 16_384}
 
 def write(stack: LayerStack, path: Path) -> None:
     """Write the composite; errors as for `save_picture`."""
-    save_picture(stack.composite(), path)
+    save_picture(stack.composite(), path, stack.provenance)
 
 
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write an RGBA picture to the kind that the ending names, one of ENDINGS.
+def save_picture(picture: Image.Image, path: Path, provenance: dict[str, Any] | None = None) -> None:
+    """Write an RGBA picture to the kind that the ending names, one of ENDINGS, with its colour profile.
+
+    Args:
+        provenance: where it comes from; a PNG carries it as generated PNGs do, every kind as XMP.
 
     Raises:
         LayerFusionError: it is larger than the kind allows, or this Pillow cannot write AVIF.
@@ -39,4 +44,10 @@ def save_picture(picture: Image.Image, path: Path) -> None:
         white = Image.new("RGBA", picture.size, "white")
         white.alpha_composite(picture)
         picture = white.convert("RGB")
-    picture.save(path, **SETTINGS[ending])
+    if ending == ".png":
+        save_png(picture, path, png_texts(provenance))
+        return
+    options = dict(SETTINGS[ending], icc_profile=srgb_profile())
+    if provenance is not None:
+        options["xmp"] = xmp_packet(provenance)
+    picture.save(path, **options)

@@ -1,54 +1,35 @@
 """A folder of PNGs with a manifest: the only kind that keeps placements as they were given.
 
-`stack.json` holds the canvas size and, bottom first, each layer's file, name, placement (the six numbers of Affine),
-opacity, visibility, blend mode and group. `composite.png` is there for the eye and is not read back.
+`stack.json` holds the canvas size, the provenance and, bottom first, each layer's file, name, placement (the six
+numbers of Affine), opacity, visibility, blend mode and group. `composite.png` is for the eye and is not read back.
 """
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.files import PREFIX, atomic_folder
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.layer import Layer
-from layerfusion.layers.limits import check_memory, decode, size_of
+from layerfusion.layers.limits import MAX_TEXT_BYTES, check_memory, decode, parse_json, size_of
+from layerfusion.layers.pictures import save_png
+from layerfusion.layers.provenance import png_texts
 from layerfusion.layers.stack import MAX_LAYERS, LayerStack, stack_from_triplet
 
-MANIFEST = "stack.json"
+MANIFEST, RECORD = "stack.json", "triplet.json"
 KIND = "layerfusion-stack"
 VERSION = 2  # the first had no groups; it is still read
-MAX_MANIFEST_BYTES = 1 << 22
 
 
 def write(stack: LayerStack, path: Path, overwrite: bool = True) -> None:
-    """Write the folder beside its final place, then swap it in."""
+    """Write the folder beside its final place, then let them change places."""
     check_replaceable(path)
-    if path.exists() and not overwrite and any(path.iterdir()):
-        raise LayerFusionError(f"{path} already exists; choose another name or allow overwriting it.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise LayerFusionError(
-            f"{path.parent} cannot be written to ({error.strerror}); choose another folder."
-        ) from None
-    try:
-        fresh, old = temporary / "fresh", temporary / "old"
-        fresh.mkdir()
+    with atomic_folder(path, overwrite) as fresh:
         _fill(stack, fresh)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(fresh, path)
-    finally:
-        if not path.exists() and (temporary / "old").exists():
-            os.replace(temporary / "old", path)
-        shutil.rmtree(temporary)
 
 
 def _fill(stack: LayerStack, folder: Path) -> None:
@@ -56,7 +37,7 @@ def _fill(stack: LayerStack, folder: Path) -> None:
     for number, layer in enumerate(stack):
         slug = re.sub(r"[^a-z0-9]+", "-", layer.name.lower()).strip("-")[:40] or "layer"
         file = f"{number:02d}-{slug}.png"
-        layer.image.save(folder / file)
+        save_png(layer.image, folder / file)
         entries.append(
             {
                 "file": file,
@@ -68,8 +49,15 @@ def _fill(stack: LayerStack, folder: Path) -> None:
                 "group": layer.group,
             }
         )
-    stack.composite().save(folder / "composite.png")
-    manifest = {"format": KIND, "version": VERSION, "width": stack.width, "height": stack.height, "layers": entries}
+    save_png(stack.composite(), folder / "composite.png", png_texts(stack.provenance))
+    manifest = {
+        "format": KIND,
+        "version": VERSION,
+        "width": stack.width,
+        "height": stack.height,
+        "provenance": stack.provenance,
+        "layers": entries,
+    }
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
@@ -83,7 +71,7 @@ def check_replaceable(path: Path) -> None:
         return
     if not path.is_dir():
         raise LayerFusionError(f"{path} is a file, and a folder of PNGs would take its place; choose another name.")
-    present = {entry.name for entry in path.iterdir()}
+    present = {entry.name for entry in path.iterdir() if not entry.name.startswith(PREFIX)}
     if MANIFEST in present:
         present -= {MANIFEST, "composite.png", *(entry["file"] for entry in _manifest(path)["layers"])}
     if present:
@@ -101,7 +89,7 @@ def read(path: Path) -> LayerStack:
 
 def _read_stack(path: Path) -> LayerStack:
     manifest = _manifest(path)
-    stack = LayerStack(manifest["width"], manifest["height"])
+    stack = LayerStack(manifest["width"], manifest["height"], None, manifest.get("provenance"))
     files = [path / entry["file"] for entry in manifest["layers"]]
     check_memory([stack.size, *(size_of(file, str(file), ("PNG",)) for file in files)], str(path))
     for entry, file in zip(manifest["layers"], files, strict=True):
@@ -117,11 +105,11 @@ def _manifest(path: Path) -> dict[str, Any]:
     """The manifest, checked: every field is there, of the right type, and files are plain names in this folder."""
     file = path / MANIFEST
     try:
-        if file.stat().st_size > MAX_MANIFEST_BYTES:
+        if file.stat().st_size > MAX_TEXT_BYTES:
             raise LayerFusionError(f"{file} is far larger than any stack needs; it is not opened.")
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise LayerFusionError(f"{file} is not readable JSON; get or make it again.") from None
+        manifest = parse_json(file.read_bytes(), str(file))
+    except OSError as error:
+        raise LayerFusionError(f"{file} cannot be read ({error.strerror}); get or make it again.") from None
     if not isinstance(manifest, dict) or manifest.get("format") != KIND or manifest.get("version") not in (1, VERSION):
         raise LayerFusionError(f"{file} is not a {KIND} manifest of version 1 or {VERSION}; get or make it again.")
     layers = manifest.get("layers")
@@ -168,4 +156,14 @@ def _read_triplet(path: Path) -> LayerStack:
         relit=picture("relit"),
         shadow=picture("shadow"),
         light=picture("light"),
+        provenance=_record(path / RECORD),
     )
+
+
+def _record(file: Path) -> dict[str, Any] | None:
+    """What a triplet's folder says of how it was made; None where it says nothing readable."""
+    try:
+        record = parse_json(file.read_bytes(), str(file))
+    except (OSError, LayerFusionError):
+        return None
+    return record if isinstance(record, dict) else None

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from layerfusion.layers.layer import Layer
+from layerfusion.layers.provenance import facts
 from layerfusion.layers.stack import LayerStack
 
 
@@ -19,7 +20,14 @@ def write(stack: LayerStack, path: Path) -> None:
     """Write the page; it shows the stack as it is and is edited in the reader's browser only."""
     page = resources.files("layerfusion.layers.formats") / "page"
     layers = [_entry(layer) for layer in stack]
-    data = json.dumps({"width": stack.width, "height": stack.height, "layers": layers}, ensure_ascii=False)
+    content = {
+        "width": stack.width,
+        "height": stack.height,
+        "provenance": stack.provenance,
+        "facts": facts(stack.provenance),
+        "layers": layers,
+    }
+    data = json.dumps(content, ensure_ascii=False)
     names = ", ".join(layer.name for layer in stack if layer.visible)
     parts = {
         "title": html.escape(names or "Layers"),

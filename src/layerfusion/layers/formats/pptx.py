@@ -10,18 +10,23 @@ import io
 import itertools
 import warnings
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import layerfusion
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers.effects import cleared
 from layerfusion.layers.layer import Layer
+from layerfusion.layers.pictures import save_png
+from layerfusion.layers.provenance import sentence, xmp_packet
 from layerfusion.layers.stack import LayerStack
 
 LONG_SIDE = 12_192_000  # EMU (914,400 an inch): the width of PowerPoint's own wide slide
 SHORTEST, LONGEST = 914_400, 51_206_400  # what PowerPoint accepts
+MAX_PROPERTY = 255  # characters
 MARGIN = 2  # clear pixels kept around what shows, for PowerPoint's own resampling to fade into
 
 
@@ -38,6 +43,7 @@ def write(stack: LayerStack, path: Path) -> None:
     if scale * max(stack.size) > LONGEST:
         raise LayerFusionError(f"A slide cannot be as narrow as {stack.width}×{stack.height}; use a squarer canvas.")
     presentation = Presentation()
+    _describe(presentation, stack)
     presentation.slide_width, presentation.slide_height = (Emu(round(side * scale)) for side in stack.size)
     slide = presentation.slides.add_slide(presentation.slide_layouts[6])  # the blank one
     for group, layers in itertools.groupby(stack, key=lambda layer: layer.group):
@@ -48,6 +54,26 @@ def write(stack: LayerStack, path: Path) -> None:
         for layer in layers:
             _add(shapes, _normal(layer).trimmed(MARGIN), scale)
     presentation.save(str(path))
+
+
+def _describe(presentation: Any, stack: LayerStack) -> None:
+    """Say what made the file and from what; python-pptx's template says that its author did, on his printer."""
+    from pptx.opc.constants import CONTENT_TYPE, RELATIONSHIP_TYPE
+    from pptx.opc.package import Part
+    from pptx.opc.packuri import PackURI
+
+    package, part = presentation.part.package, presentation.part
+    properties = presentation.core_properties
+    properties.author = properties.last_modified_by = f"LayerFusion {layerfusion.__version__}"
+    properties.created = properties.modified = datetime.now(timezone.utc).replace(tzinfo=None)
+    properties.title = ", ".join(layer.name for layer in stack if layer.visible)[:MAX_PROPERTY]
+    properties.comments = sentence(stack.provenance)[:MAX_PROPERTY]
+    for owner, kind in ((package, RELATIONSHIP_TYPE.THUMBNAIL), (part, RELATIONSHIP_TYPE.PRINTER_SETTINGS)):
+        for name in [name for name, relation in owner._rels.items() if relation.reltype == kind]:
+            owner._rels.pop(name)
+    if stack.provenance is not None:
+        packet = Part(PackURI("/customXml/item1.xml"), CONTENT_TYPE.XML, package, xmp_packet(stack.provenance))
+        part.relate_to(packet, RELATIONSHIP_TYPE.CUSTOM_XML)
 
 
 def _normal(layer: Layer) -> Layer:
@@ -82,7 +108,7 @@ def _add(shapes: Any, layer: Layer, scale: float) -> None:
         image.putalpha(image.getchannel("A").point([round(value * opacity) for value in range(256)]))
         opacity = 1.0
     png = io.BytesIO()
-    image.save(png, "PNG")
+    save_png(image, png)
     picture = shapes.add_picture(png, *box)
     picture.name = layer.name
     picture.rotation = degrees

@@ -22,7 +22,8 @@ from layerfusion.layers.affine import Affine
 from layerfusion.layers.composite import Blend
 from layerfusion.layers.layer import Layer, clean_name
 from layerfusion.layers.limits import DAMAGE, check_memory, check_size
-from layerfusion.layers.pictures import pixels_of
+from layerfusion.layers.pictures import is_srgb, pixels_of, srgb_profile
+from layerfusion.layers.provenance import from_xmp, xmp_packet
 from layerfusion.layers.stack import MAX_LAYERS, GroupNames, LayerStack
 
 MODES: dict[Blend, bytes] = {"normal": b"norm", "multiply": b"mul ", "screen": b"scrn", "overlay": b"over"}
@@ -40,7 +41,6 @@ def write(stack: LayerStack, path: Path) -> None:
     from psd_tools.psd import PSD
     from psd_tools.psd.header import FileHeader
     from psd_tools.psd.image_data import ImageData
-    from psd_tools.psd.image_resources import ImageResources
     from psd_tools.psd.layer_and_mask import ChannelImageData, LayerAndMaskInformation, LayerInfo, LayerRecords
 
     baked = stack.baked()
@@ -64,12 +64,26 @@ def write(stack: LayerStack, path: Path) -> None:
     image_data.set_data([preview[..., channel].tobytes() for channel in range(header.channels)], header)
     document = PSD(
         header=header,
-        image_resources=ImageResources.new(),
+        image_resources=_resources(stack),
         layer_and_mask_information=LayerAndMaskInformation(layer_info=info),
         image_data=image_data,
     )
     with path.open("wb") as file:
         document.write(file)
+
+
+def _resources(stack: LayerStack) -> Any:
+    """What stands beside the pixels: the colour profile, and the provenance as XMP."""
+    from psd_tools.constants import Resource
+    from psd_tools.psd.image_resources import ImageResource, ImageResources
+
+    resources = ImageResources.new()
+    contents = {Resource.ICC_PROFILE: srgb_profile()}
+    if stack.provenance is not None:
+        contents[Resource.XMP_METADATA] = xmp_packet(stack.provenance)
+    for key, data in contents.items():
+        resources[key] = ImageResource(key=key, data=data)
+    return resources
 
 
 def _rle() -> Any:
@@ -138,7 +152,7 @@ def _folder(name: str, is_head: bool) -> tuple[Any, Any]:
 
 
 def read(path: Path) -> LayerStack:
-    """Read a PSD or PSB of any colour mode and depth as 8-bit RGBA layers.
+    """Read a PSD or PSB of any colour mode, profile and depth as 8-bit RGBA layers in sRGB.
 
     A layer's group is the innermost folder that it lies in; opacity and visibility of folders pass to their layers.
     Layer masks are worked into the alpha. What this project has no word for (other blend modes, clipping, effects,
@@ -150,6 +164,7 @@ def read(path: Path) -> LayerStack:
     width, height = _header(path)
     with _strict(path):
         from psd_tools import PSDImage
+        from psd_tools.constants import Resource
 
         document = PSDImage.open(path)
         sources = [source for source in document.descendants() if not source.is_group()]
@@ -160,12 +175,15 @@ def read(path: Path) -> LayerStack:
                 check_size(source.width, source.height, f"{path}, layer {clean_name(source.name)!r},")
         sizes = [(source.width, source.height) for source in sources]
         check_memory([(width, height), *sizes], str(path))
-        stack = LayerStack(width, height)
+        resources = document.image_resources
+        provenance = from_xmp(resources.get_data(Resource.XMP_METADATA, b""))
+        convert = not is_srgb(resources.get_data(Resource.ICC_PROFILE, b""))
+        stack = LayerStack(width, height, None, provenance)
         if not sources:
-            stack.layers = [Layer("background", pixels_of(document.topil()))]
+            stack.layers = [Layer("background", pixels_of(document.topil(apply_icc=convert)))]
         groups = _groups(document)
         for source in sources:
-            layer = _layer(source, groups.get(id(source.parent)))
+            layer = _layer(source, groups.get(id(source.parent)), convert)
             if layer is not None:
                 stack.layers.append(layer)
     return stack
@@ -221,12 +239,12 @@ def _groups(document: Any) -> dict[int, str]:
     return found
 
 
-def _layer(source: Any, group: str | None) -> Layer | None:
+def _layer(source: Any, group: str | None, convert: bool) -> Layer | None:
     """One of psd-tools' layers as ours; None, with a warning, if it has no pixels."""
     name = clean_name(source.name.rstrip("\0"))
     if source.width == 0 or source.height == 0:
         return Layer(name, np.zeros((1, 1, 4), np.uint8), visible=source.visible, group=group)
-    picture = source.topil()
+    picture = source.topil(apply_icc=convert)
     if picture is None:
         _note(f"Layer {name!r} ({source.kind}) has no pixels and is left out.")
         return None
