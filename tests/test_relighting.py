@@ -112,7 +112,7 @@ def test_a_shadow_becomes_a_layer_that_ends_near_the_subject() -> None:
     layers = relight(foreground, background, blended)
     where = ((foreground[:, 3:] == 0) & (depth > 0.05)).expand(-1, 3, -1, -1)
     assert (layers.layered - blended).abs()[where].mean() < 0.5 * (background - blended).abs()[where].mean()
-    assert layers.shadow[0, 3, round(0.74 * SIDE), SIDE // 2] > 0.2
+    assert layers.shadow[0, 3, round(0.74 * SIDE), SIDE // 2] > 0.15
     assert layers.shadow[0, :3].max() == 0
     away = disc(radius=0.5)[None, None] == 0
     assert (layers.shadow[:, 3:] * away).max() < 0.5 / 255 and (layers.light[:, 3:] * away).max() < 0.5 / 255
@@ -135,6 +135,13 @@ def test_a_moon_that_is_gone_is_no_shadow() -> None:
     moon = disc(x=0.78, y=0.3, radius=0.04)[None, None]
     layers = relight(foreground, background + 0.7 * moon * (1 - background), over(background, foreground))
     assert layers.shadow[:, 3].max() < 0.3
+
+
+def test_a_tree_that_is_gone_is_not_dazzled() -> None:
+    foreground, background = subject(), 0.9 + 0 * scene()
+    tree = disc(x=0.8, y=0.4, radius=0.06)[None, None]
+    layers = relight(foreground, background * (1 - 0.8 * tree), over(background, foreground))
+    assert layers.light[:, 3].max() < 0.3
 
 
 def test_backgrounds_that_differ_everywhere_have_no_effects() -> None:
