@@ -34,8 +34,8 @@ def harmonize(
 ) -> np.ndarray:
     """The blended pictures (N, H, W, 3) of given foregrounds (N, H, W, 4) and backgrounds (N, H, W, 3), in [0, 1].
 
-    Before every step the latents of the foreground and of the background are those of the given pictures, noised to the
-    step with the triplet's own noise; so are, out of the subject's reach, those of the blended stream, to the background.
+    Before every step the latents of the foreground and of the background are those of the given pictures, noised to
+    the step with the triplet's own noise; out of the subject's reach those of the blended stream are the background's.
     """
     rgba, rgb = (torch.from_numpy(pictures).movedim(-1, 1) for pictures in (foregrounds, backgrounds))
     foreground = encode_transparent(pipe.vae, pipe.transparent_encoder, rgba)
@@ -56,6 +56,8 @@ def harmonize(
     output = pipe(
         [foreground for foreground, _ in prompts],
         [background for _, background in prompts],
+        height=rgb.shape[2],
+        width=rgb.shape[3],
         num_inference_steps=sampling.steps,
         guidance_scale=sampling.guidance,
         latents=noise,

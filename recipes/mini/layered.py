@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +52,7 @@ def array(picture: torch.Tensor) -> np.ndarray:
 
 def settled(triplets: Triplets) -> Triplets:
     """The triplets with clean alpha."""
-    return replace(triplets, foreground=array(settle_alpha(*tensors(triplets.foreground))))
+    return replace(triplets, foreground=array(settle_alpha(tensors(triplets.foreground)[0])))
 
 
 def relit(triplets: Triplets) -> Relit:
@@ -155,7 +155,7 @@ def boxes(pipe: LayerFusionPipeline, world: World, sampling: Sampling, count: in
     ]
     decoded = generate(pipe, world, cases, None, sampling).foreground
     slack = {}
-    for name, pictures in (("decoded", decoded), ("settled", array(settle_alpha(*tensors(decoded))))):
+    for name, pictures in (("decoded", decoded), ("settled", array(settle_alpha(tensors(decoded)[0])))):
         pairs = [(box(a >= 0.5 / 255), box(a >= PLAINLY_SEEN)) for a in pictures[..., 3]]
         slack[name] = np.array([np.abs(a - b).max() for a, b in pairs])
     return {
@@ -276,7 +276,7 @@ def contact_sheet(
         pictures = (Image.fromarray((255 * column[index]).round().astype(np.uint8)) for column in columns)
         return [Tile(picture, label) for picture, label in zip(pictures, labels, strict=True)]
 
-    rows = [sum((tiles(i * seeds + k) for k in range(seeds)), []) for i in range(len(world.objects))]
+    rows = [[tile for k in range(seeds) for tile in tiles(i * seeds + k)] for i in range(len(world.objects))]
     subtitle = f"{len(rows)} subjects, seeds {SEEDS + 2000} to {SEEDS + 1999 + seeds}, none chosen: {', '.join(names)}"
     return sheet(rows, (128, 128), "Every subject of the embedded model", subtitle)
 
@@ -314,7 +314,7 @@ def main() -> None:
         results[name] = measure()
         print(name, json.dumps(results[name], indent=2), flush=True)
     with atomic_write(args.out / "layered.json") as temporary:
-        cast("Path", temporary).write_text(json.dumps(results, indent=2) + "\n")
+        temporary.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ foreground, the background and the blended picture:
     shadow (multiply), light (screen): the smooth difference of p and b outside the alpha, near the subject
     layered = background · shadow · light · relit foreground, as every program composites them
 
-Smooth fields are estimated on a small grid, whatever the size of the picture, by ratios of Gaussian averages from coarse
-to fine. Every length below is a share of the picture's short side, every difference is one of sRGB values in [0, 1].
+Smooth fields are estimated on a small grid, whatever the size of the picture, by ratios of Gaussian averages from
+coarse to fine. Every length below is a share of the picture's short side, every difference one of sRGB values.
 """
 
 from dataclasses import dataclass
@@ -33,12 +33,13 @@ AGREEMENT = 0.04  # difference left at which half of a local gain's deviation is
 
 # Shadow and light
 SHADOW_SCALES = (0.2, 0.1, 0.05, 0.025)  # a shadow touches its subject
-LIGHT_SCALES = (0.2, 0.1, 0.06)  # light spreads
+LIGHT_SCALES = (0.2, 0.1, 0.05)  # light spreads
 SURROUNDINGS = (0.2, 0.08, 0.03)  # widths over which noise is averaged
 EFFECT_RIDGE = 0.003  # share of a neighbourhood that must lie outside the subject for a scale to have its say
 DARK = 0.01  # squared level below which no ratio to the background is trusted
-STANDS_OUT = (6.0, 1.0)  # weight, for shadow and light, of what stands out of the brighter picture
-IDLE = 8.0  # and of the effects found far from the subject, where there are none
+GONE = 6.0  # weight in the noise of contrast in the background that may be gone from the blended picture
+CAME = 1.0  # of contrast in the blended picture that may not be light
+IDLE = 4.0  # of the effects found far from the subject, where there are none
 FAINTEST = 3 / 255  # difference of an effect that is half noise
 OUTLINE = 0.03  # alpha above which a pixel belongs to the subject
 RIM = 0.015  # how far the blended picture's subject may stick out of the alpha
@@ -149,30 +150,33 @@ def _overall_gain(weight: Tensor, unlit: Tensor, lit: Tensor) -> Tensor:
 def _effects(alpha: Tensor, background: Tensor, blended: Tensor) -> tuple[Tensor, Tensor]:
     """Shadow (B, 1, h, w) and light (B, 3, h, w) in [0, 1] that the subject throws on what is round it.
 
-    blended = background · (1 − shadow) where that is darker, 1 − (1 − background) · (1 − light) where it is brighter. A
-    shadow is grey, and the light of one subject has one colour. What does not fit this is no effect of the subject's but
-    a background painted otherwise. It counts as noise, as does whatever stands out of the brighter of the two pictures
-    (a moon that is gone is not in the shade, one that came is no light), and as much of an effect is kept as rises above
-    the noise: power / (power + noise).
+    blended = background · (1 − shadow) where that is darker, 1 − (1 − background) · (1 − light) where it is brighter.
+    A shadow is grey, and the light of one subject has one colour. What does not fit this is no effect of the subject's
+    but a background painted otherwise, and counts as noise. So does contrast that goes or comes: a moon that is gone is
+    not in the shade, a tree that is gone is not dazzled, a moon that came is no light. As much of an effect is kept as
+    rises above the noise: power / (power + noise).
     """
     outside = (1 - 4 * _blur((alpha > OUTLINE).float(), RIM)).clamp(0, 1)
     window = (4 * _blur((alpha > OUTLINE).float(), REACH) - 0.01).clamp(0, 1)
-    far = (1 - window) * outside
+    far = (window == 0).to(alpha.dtype)
     none = torch.zeros_like(alpha[:, :, :1, :1])
     difference, headroom = blended - background, 1 - background
 
     def smooth(value: Tensor, weight: Tensor | float, scales: tuple[float, ...]) -> Tensor:
         return _smooth_ratio(outside * value, outside * weight, none, scales, EFFECT_RIDGE)
 
-    def kept(change: Tensor, brighter: Tensor, suspicion: float) -> Tensor:
-        stands_out = _power(brighter - smooth(brighter, 1, SURROUNDINGS[:2]))
-        noise = smooth(_power(difference - change) + suspicion * stands_out, 1, SURROUNDINGS)
+    def contrast(picture: Tensor) -> Tensor:
+        return _power(picture - smooth(picture, 1, SURROUNDINGS[:2]))
+
+    def kept(change: Tensor, suspicious: Tensor) -> Tensor:
+        noise = smooth(_power(difference - change) + suspicious, 1, SURROUNDINGS)
         idle = _total(far * _power(change)) / _total(far).clamp(min=1e-3)
-        return window * _power(change) / (_power(change) + noise + IDLE * idle + FAINTEST**2)
+        found = smooth(_power(change), 1, SURROUNDINGS)
+        return window * found / (found + noise + IDLE * idle + FAINTEST**2)
 
     darkening = -(difference * background).mean(1, keepdim=True)
     shadow = smooth(darkening, _power(background) + DARK, SHADOW_SCALES).clamp(0, 1)
-    shadow = shadow * kept(-shadow * background, background, STANDS_OUT[0])
+    shadow = shadow * kept(-shadow * background, GONE * contrast(background))
 
     difference = difference + shadow * background
     glow = smooth(difference * headroom, headroom.square() + DARK, LIGHT_SCALES).clamp(-1, 1)
@@ -180,7 +184,8 @@ def _effects(alpha: Tensor, background: Tensor, blended: Tensor) -> tuple[Tensor
     colour = colour / colour.amax(1, keepdim=True).clamp(min=1e-6)
     strength = (glow * colour).sum(1, keepdim=True) / colour.square().sum(1, keepdim=True).clamp(min=1e-6)
     light = strength.clamp(0, 1) * colour
-    return shadow, light * kept(light * headroom, blended, STANDS_OUT[1])
+    came, gone = contrast(blended), (contrast(background) - contrast(blended)).clamp(min=0)
+    return shadow, light * kept(light * headroom, CAME * came + GONE * gone)
 
 
 def _smooth_ratio(
