@@ -64,9 +64,7 @@ def load_base(settings: Settings, run: Path, device: torch.device) -> dict[str, 
     return {name: module.to(device).eval().requires_grad_(False) for name, module in modules.items()}
 
 
-def noise_loss(
-    unet: nn.Module, latents: Tensor, condition: tuple[Tensor, Tensor], size: int, loop: Loop
-) -> Tensor:
+def noise_loss(unet: nn.Module, latents: Tensor, condition: tuple[Tensor, Tensor], size: int, loop: Loop) -> Tensor:
     """Squared error of the predicted noise, weighted by min(SNR, 5) / SNR (Hang et al. 2023).
 
     Args:
