@@ -9,15 +9,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from layerfusion.cli.errors import handle_errors
-from layerfusion.cli.layers import register
+from layerfusion.cli import app
+from layerfusion.cli.console import handle_errors
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers import read, write
 from tests.layers.stacks import assert_same, example_stack, lit_stack
 from tests.layers.test_roundtrip import triplet_folder
-
-app = typer.Typer()
-register(app)
 
 
 def run(*arguments: object, code: int = 0) -> str:
