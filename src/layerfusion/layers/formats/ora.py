@@ -159,8 +159,8 @@ def _stack(archive: zipfile.ZipFile, root: ET.Element, path: Path) -> LayerStack
     for element, own in reversed(found):
         source = element.get("src", "")
         pixels = decode(io.BytesIO(_member(archive, source, path)), f"{path}, {source},", ("PNG",))
-        name, place = clean_name(element.get("name", "")), Affine.translation(own.x, own.y)
-        stack.layers.append(Layer(name, pixels, place, own.opacity, own.visible, _blend(element, name), own.group))
+        name, placement = clean_name(element.get("name", "")), Affine.translation(own.x, own.y)
+        stack.layers.append(Layer(name, pixels, placement, own.opacity, own.visible, _blend(element, name), own.group))
     return stack
 
 
