@@ -25,7 +25,7 @@ from layerfusion.drawing import Tile, sheet
 from layerfusion.evaluation.measures import Line, bootstrap, fit, interior, wholeness
 from layerfusion.files import atomic_write
 from layerfusion.layers import Layer, LayerStack
-from layerfusion.models import defaults_for, load_pipeline
+from layerfusion.models import Vocabulary, defaults_for, load_pipeline, model_folder, read_vocabulary
 from layerfusion.relighting import Relit, relight
 from layerfusion.transparency import settle_alpha
 from recipes.mini import checks
@@ -38,6 +38,15 @@ SUBJECTS = ("penguin", "duck", "car", "teddy bear", "mushroom", "wine glass", "c
 WHOLE = 0.95  # wholeness above which the blended subject has lost nothing
 PLAINLY_SEEN = 8 / 255  # alpha
 STREAMS = ("foreground", "background", "blended")
+
+
+def known_world(pipe: LayerFusionPipeline, build: Path, vocabulary: Vocabulary | None) -> World:
+    """The world at the model's size, with the subjects and scenes that the model was trained on."""
+    world = World(pipe.default_sample_size * pipe.vae_scale_factor, build=build)
+    if vocabulary is not None:
+        world.objects = tuple(spec for spec in world.objects if not vocabulary.unknown_words(spec.key))
+        world.scenes = tuple(spec for spec in world.scenes if not vocabulary.unknown_words(spec.key))
+    return world
 
 
 def tensors(*pictures: np.ndarray) -> list[torch.Tensor]:
@@ -311,7 +320,8 @@ def main() -> None:
     pipe.set_progress_bar_config(disable=True)
     defaults = defaults_for(args.model)
     sampling = Sampling(defaults.steps, defaults.guidance_scale, passes=args.passes)
-    world = World(pipe.default_sample_size * pipe.vae_scale_factor, build=args.build)
+    folder = model_folder(args.model)
+    world = known_world(pipe, args.build, read_vocabulary(folder) if folder else None)
     config = None if args.config is None else LayerFusionConfig.from_dict(args.config)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.sheet:
