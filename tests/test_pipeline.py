@@ -18,26 +18,7 @@ from peft.utils import get_peft_model_state_dict
 
 from layerfusion import LayerFusionConfig, LayerFusionError, LayerFusionPipeline
 from layerfusion.offsets import published_form
-from tests.tiny import tiny_components, tiny_foreground
-
-INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
-PROMPTS = ("a red fox", "a snowy forest")
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def quiet(pipe):
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def latents_of(pipe, *prompts, **kwargs):
-    """(3, B, 4, h, w): foreground, blended, background."""
-    arguments = {"num_inference_steps": 3, "guidance_scale": 4.0, "generator": seeded(), "height": 64, "width": 64}
-    output = pipe(*(prompts or PROMPTS), **(arguments | kwargs), output_type="latent")
-    return torch.stack([output.foreground, output.blended, output.background])
+from tests.tiny import INDEPENDENT, PROMPTS, latents_of, quiet, seeded, tiny_foreground, tiny_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +37,9 @@ def pipe(tiny, offsets, tiny_decoder, tiny_encoder):
 
 
 @pytest.fixture
-def own_pipe(tiny_decoder):
+def own_pipe():
     """A pipeline that a test may change."""
-    components = tiny_components()
-    foreground = tiny_foreground(components["unet"], scale=0.5)
-    return quiet(
-        LayerFusionPipeline(**components, foreground=foreground, transparent_decoder=copy.deepcopy(tiny_decoder))
-    )
+    return tiny_pipeline()
 
 
 # --- equal to three runs of diffusers' own SDXL -----------------------------------------------------------------------
@@ -234,17 +211,18 @@ def test_output_types(pipe):
     assert isinstance(as_tuple, tuple) and len(as_tuple) == 4
     assert as_tuple[3][0] == as_pil.composite[0]
     assert as_pil.premultiplied is None and as_pil.maps is None
+    decoded = pipe(*PROMPTS, **run, generator=seeded(), output_type="pt", clean_alpha=False)
+    assert not torch.equal(decoded.foreground, as_pt.foreground) and torch.equal(decoded.blended, as_pt.blended)
 
 
 def test_a_stack_of_layers_comes_out(pipe):
     output = pipe(*PROMPTS, num_inference_steps=1, height=64, width=64, generator=seeded())
     stack = output.to_stack()
-    assert [layer.name for layer in stack.layers] == ["background", "foreground", "blended"]
-    assert [layer.visible for layer in stack.layers] == [True, True, False]
-    difference = np.abs(
-        np.asarray(stack.composite())[..., :3].astype(int) - np.asarray(output.composite[0]).astype(int)
-    )
-    assert difference.max() <= 1
+    names = ["background", "shadow", "light", "foreground", "foreground (unlit)", "blended"]
+    assert [layer.name for layer in stack.layers] == names
+    assert [layer.visible for layer in stack.layers] == [True, True, True, True, False, False]
+    difference = np.asarray(stack.composite())[..., :3].astype(int) - np.asarray(output.layered[0]).astype(int)
+    assert np.abs(difference).max() <= 1
 
 
 def test_maps_on_request(pipe):

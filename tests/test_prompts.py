@@ -36,10 +36,10 @@ def test_conditions_lie_in_the_order_of_the_rows(guidance):
     for index, name in enumerate(layout.names, start=1):
         halves = layout.stream(conditions.prompt_embeds, name)[:, :, 0, 0]
         assert (halves[-1] == index).all() and (not guidance or (halves[0] == -index).all())
-    assert torch.equal(conditions.pooled_prompt_embeds, conditions.prompt_embeds[:, 0])
-    assert conditions.time_ids.shape == (layout.rows, 6)
+    assert torch.equal(conditions.add_text_embeds, conditions.prompt_embeds[:, 0])
+    assert conditions.add_time_ids.shape == (layout.rows, 6)
     assert conditions.eos.tolist() == [3, 5]
-    prior = conditions.conditional_foregrounds(layout)
+    prior = conditions.rows(layout.conditional_foregrounds)
     assert prior.prompt_embeds.shape == (2, 3, 4) and (prior.prompt_embeds == 1).all()
 
 

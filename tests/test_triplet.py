@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from layerfusion import LayerFusionError, layers
-from layerfusion.triplet import PICTURES, Triplet
+from layerfusion.triplet import PICTURES, WITH_ALPHA, Triplet
 
 
 @pytest.fixture
 def triplet() -> Triplet:
     draw = np.random.default_rng(0)
-    pixels = {name: draw.integers(0, 256, (16, 24, 4 if name == "foreground" else 3), np.uint8) for name in PICTURES}
+    pixels = {name: draw.integers(0, 256, (16, 24, 4 if name in WITH_ALPHA else 3), np.uint8) for name in PICTURES}
     return Triplet(**{name: Image.fromarray(values) for name, values in pixels.items()})
 
 
@@ -44,3 +44,11 @@ def test_its_layers_are_those_of_its_folder(triplet: Triplet, tmp_path):
 def test_it_cannot_be_changed(triplet: Triplet):
     with pytest.raises(dataclasses.FrozenInstanceError):
         triplet.foreground = triplet.background  # type: ignore[misc]
+
+
+def test_a_triplet_without_light_is_one_too(triplet: Triplet, tmp_path):
+    plain = Triplet(*(getattr(triplet, name) for name in PICTURES[:4]))
+    plain.save(tmp_path)
+    again = Triplet.open(tmp_path)
+    assert set(again.pictures()) == set(PICTURES[:4])
+    assert [layer.name for layer in again.to_stack()] == ["background", "foreground", "blended"]

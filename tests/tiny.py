@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.offsets import ForegroundOffsets, attention_projections
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
@@ -173,3 +174,32 @@ def tiny_transparent_encoder(seed: int = 3) -> TransparentEncoder:
             if parameter.dim() == 4:
                 torch.nn.init.kaiming_normal_(parameter)
     return encoder.eval()
+
+
+INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
+PROMPTS = ("a red fox", "a snowy forest")
+
+
+def tiny_pipeline(**components: Any) -> LayerFusionPipeline:
+    """A pipeline of its own, for a test that changes it; `components` take the place of the tiny ones."""
+    parts = tiny_components() | {"transparent_decoder": tiny_transparent_decoder()} | components
+    if "foreground" not in parts:
+        # Half the size of the weights: as strong as is needed to tell the models apart, without amplifying rounding.
+        parts["foreground"] = tiny_foreground(parts["unet"], scale=0.5)
+    return quiet(LayerFusionPipeline(**parts))
+
+
+def quiet(pipe: Any) -> Any:
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def latents_of(pipe: LayerFusionPipeline, *prompts: Any, **kwargs: Any) -> torch.Tensor:
+    """(3, B, 4, h, w): foreground, blended, background."""
+    arguments = {"num_inference_steps": 3, "guidance_scale": 4.0, "generator": seeded(), "height": 64, "width": 64}
+    output = pipe(*(prompts or PROMPTS), **(arguments | kwargs), output_type="latent")
+    return torch.stack([output.foreground, output.blended, output.background])

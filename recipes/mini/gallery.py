@@ -14,7 +14,8 @@ from PIL import Image
 
 from layerfusion import LayerFusionOutput, LayerFusionPipeline
 from layerfusion.drawing import Tile, on_checkerboard, sheet
-from layerfusion.models import MINI, defaults_for
+from layerfusion.models import MINI, defaults_for, read_vocabulary
+from layerfusion.models.vocabulary import article
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
 TILE = (192, 192)
@@ -38,6 +39,9 @@ class Studio:
         self.pipe = LayerFusionPipeline.from_pretrained(folder)
         self.pipe.set_progress_bar_config(disable=True)
         self.defaults = defaults_for(str(folder))
+        known = read_vocabulary(folder)
+        assert known is not None, "the embedded model carries its vocabulary"
+        self.known = known
 
     def triplets(self, prompts: Sequence[tuple[str, str]], seed: int) -> LayerFusionOutput:
         """One triplet for each pair of prompts, all with the same seed."""
@@ -105,14 +109,34 @@ def campfire(studio: Studio, seed: int) -> Image.Image:
     return sheet(rows, TILE, "A campfire on a beach at night", subtitle)
 
 
+def hundred(studio: Studio) -> Image.Image:
+    """A hundred triplets that nobody chose: the known things and places in turn, the seeds 1, 2 and 3 in turn."""
+    known = studio.known
+    things = [article(entry.name) for entries in known.objects.values() for entry in entries]
+    scenes = [article(entry.name) for entry in known.scenes]
+    shown: list[list[Tile]] = []
+    for start in range(0, 100, 5):
+        cases = [(k, things[k % len(things)], scenes[k % len(scenes)]) for k in range(start, start + 5)]
+        tiles: list[Tile] = []
+        for k, thing, place in cases:
+            output: Any = studio.triplets([(thing, place)], 1 + k % 3)
+            tiles += [Tile(output.foreground[0], thing), Tile(output.background[0], place)]
+            tiles.append(Tile(output.blended[0], f"seed {1 + k % 3}"))
+        shown.append(tiles)
+    return sheet(shown, (112, 112), "A hundred triplets, none chosen", "foreground, background, blended")
+
+
 def readme(studio: Studio, seed: int, folder: Path) -> None:
-    """The triplet of `make demo`, twice its size; the foreground on a checkerboard."""
-    output = studio.triplets([("a snowman", "a beach at night")], seed)
+    """The triplet of `make demo`, the foreground on a checkerboard, and its blended picture at eight more seeds."""
+    pair = ("a snowman", "a beach at night")
+    output = studio.triplets([pair], seed)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("foreground", "background", "blended", "composite"):
-        picture = getattr(output, name)[0]
-        large = on_checkerboard(picture.resize((256, 256), Image.Resampling.LANCZOS))
-        large.save(folder / f"{name}.webp", quality=88, method=6)
+        on_checkerboard(getattr(output, name)[0]).save(folder / f"{name}.webp", quality=90, method=6)
+    again: list[Any] = [studio.triplets([pair], seed + k).blended[0] for k in range(1, 9)]
+    more = [Tile(picture, f"seed {seed + k}") for k, picture in enumerate(again, 1)]
+    eight = sheet([more[:4], more[4:]], TILE, f"{pair[0]}, {pair[1]}", "eight more seeds, as they come")
+    eight.save(folder / "seeds.webp", quality=88, method=6)
 
 
 def main() -> None:
@@ -127,6 +151,7 @@ def main() -> None:
         draw(studio, args.seed).save(args.out / "gallery" / f"{draw.__name__}.webp", quality=88, method=6)
         print(args.out / "gallery" / f"{draw.__name__}.webp", flush=True)
     readme(studio, args.seed, args.out / "readme")
+    hundred(studio).save(args.out / "gallery" / "hundred.webp", quality=82, method=6)
 
 
 if __name__ == "__main__":

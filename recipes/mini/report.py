@@ -81,7 +81,13 @@ def ablate(
 
 
 def verdicts(
-    named: Named, alpha: tuple[float, float], layers: list[LayerScore], chosen: tuple[str, int], row: Row, words: float
+    named: Named,
+    looks: list[Check],
+    alpha: tuple[float, float],
+    layers: list[LayerScore],
+    chosen: tuple[str, int],
+    row: Row,
+    words: float,
 ) -> list[Check]:
     """The table of bars."""
     content = max(min(layer.content) for layer in layers if layer.layer.endswith("attn2"))
@@ -92,6 +98,7 @@ def verdicts(
         Check("scene of the background stream named", named.background_scene, 0.90),
         Check("object found in the background stream", named.background_object, 0.05, at_least=False),
         Check("object and scene found in the blended stream", named.blended_both, 0.75),
+        *looks,
         Check("alpha, mean absolute error", alpha[0], 0.02, at_least=False),
         Check("alpha, mean absolute error, see-through things", alpha[1], 0.05, at_least=False),
         Check("harmonization, slope", row.line.slope, 0.6),
@@ -109,6 +116,20 @@ def verdicts(
     ]
 
 
+def appearance(world: World, triplets: Triplets, pairs: float) -> list[Check]:
+    """How whole, sharp and clean the pictures are."""
+    whole = checks.wholenesses(triplets)
+    return [
+        Check("wholeness of the blended subject, mean", float(whole.mean()), 0.93),
+        Check("wholeness of the blended subject, tenth percentile", float(np.quantile(whole, 0.1)), 0.85),
+        Check(
+            "sharpness of the background stream against real renders", checks.relative_sharpness(world, triplets), 0.8
+        ),
+        Check("alpha along the border of the foreground", checks.border(triplets.foreground[..., 3]), 0.002, at_least=False),
+        Check("two subjects of one prompt, both named in their places", pairs, 0.8),
+    ]
+
+
 def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, sampling: Sampling) -> Report:
     """Run everything and draw the figures."""
     version = commit()  # before anything is written: the pictures of this very run would make the tree differ
@@ -118,22 +139,25 @@ def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, s
     alpha = checks.alpha_errors(pipe, world, passes=sampling.passes)
     console.print(f"alpha error {alpha[0]:.4f}, see-through {alpha[1]:.4f}")
     cases = main_cases(world, args.per_object)
-    named = checks.name_triplets(probe, generate(pipe, world, cases, None, sampling))
-    console.print(named)
+    triplets = generate(pipe, world, cases, None, sampling)
+    named = checks.name_triplets(probe, triplets)
+    looks = appearance(world, triplets, checks.pairs_named(pipe, world, probe, args.pairs, sampling))
+    console.print(named, looks)
     grid = grid_cases(world, args.subjects)
     rows, drawn = ablate(pipe, world, probe, grid, sampling)
     row = next(row for row in rows if row.name == DEFAULT_ROW)
     draw(pipe, world, args.figures, rows, drawn, sampling)
     return Report(
-        verdicts(named, alpha, layers, chosen, row, checks.words_told_apart(args.vocabulary, world)),
+        verdicts(named, looks, alpha, layers, chosen, row, checks.words_told_apart(args.vocabulary, world)),
         rows,
         layers,
         choose_structure(layers),
         chosen,
         checks.real_harmonization(world, grid),
         scores,
-        f"{len(cases)} triplets for the probe, {len(grid)} for each row of the ablation, {args.prior_pictures} "
-        f"pictures for the priors; {sampling.steps} steps, guidance {sampling.guidance:g}",
+        f"{len(cases)} triplets for the probe, {args.pairs} pictures of two subjects, {len(grid)} for each row of the "
+        f"ablation, {args.prior_pictures} pictures for the priors; {sampling.steps} steps, guidance "
+        f"{sampling.guidance:g}",
         version,
     )
 
@@ -216,6 +240,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, help="guidance of every stream; the model's own where left out")
     parser.add_argument("--per-object", type=int, default=2, help="triplets of each object")
     parser.add_argument("--subjects", type=int, default=2, help=f"subjects of the ablation, up to {len(SUBJECTS)}")
+    parser.add_argument("--pairs", type=int, default=32, help="pictures of two subjects")
     parser.add_argument("--prior-pictures", type=int, default=48)
     parser.add_argument("--passes", type=int, choices=(1, 8), default=8, help="passes of the transparent decoder")
     parser.add_argument("--batch", type=int, default=8)

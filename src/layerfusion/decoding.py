@@ -9,7 +9,8 @@ from diffusers.utils import logging
 from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.transparency import TransparentDecoder
+from layerfusion.relighting import relight
+from layerfusion.transparency import TransparentDecoder, settle_alpha
 
 logger = logging.get_logger(__name__)
 
@@ -24,27 +25,41 @@ def unscale_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def decode_triplets(
-    vae: AutoencoderKL, decoder: TransparentDecoder, latents: Tensor, passes: int = 8
+    vae: AutoencoderKL, decoder: TransparentDecoder, latents: Tensor, passes: int = 8, clean_alpha: bool = True
 ) -> dict[str, Tensor]:
     """Latents (3, B, 4, h, w) of foreground, blended and background → the pictures of B triplets, by name.
 
     One stream at a time, which bounds the memory.
 
+    Args:
+        vae, decoder: The model's.
+        latents: As the UNet leaves them.
+        passes: Of the transparent decoder, 8 or 1.
+        clean_alpha: Whether alpha is settled (`settle_alpha`), or stays as it was decoded.
+
     Returns:
-        `foreground` (RGBA), `background`, `blended`, `composite` (the foreground over the background) and
-        `premultiplied` (the foreground over mid-grey), each (B, 3 or 4, 8h, 8w) in [0, 1], float32.
+        `foreground` (RGBA), `background`, `blended`, `composite` (the foreground over the background), `premultiplied`
+        (the foreground over mid-grey), and `relit`, `shadow`, `light`, `layered` as `relight` gives them; each
+        (B, 3 or 4, 8h, 8w) in [0, 1], float32.
     """
     of_foreground, of_blended, of_background = latents
     premultiplied = decode_picture(vae, of_foreground)
     background, blended = decode_picture(vae, of_background), decode_picture(vae, of_blended)
     foreground = decode_transparency(vae, decoder, premultiplied, of_foreground, passes)
+    if clean_alpha:
+        foreground = settle_alpha(foreground)
     rgb, alpha = foreground.split([3, 1], dim=1)
+    relit = relight(foreground, background, blended)
     return {
         "foreground": foreground,
         "background": background,
         "blended": blended,
         "composite": rgb * alpha + background * (1 - alpha),
         "premultiplied": premultiplied,
+        "relit": relit.relit,
+        "shadow": relit.shadow,
+        "light": relit.light,
+        "layered": relit.layered,
     }
 
 

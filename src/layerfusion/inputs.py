@@ -1,5 +1,6 @@
 """What a call of the pipeline is given, in one typed value that its steps hand on."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -16,13 +17,17 @@ OutputType = Literal["pil", "np", "pt", "latent"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The arguments of `LayerFusionPipeline.__call__` that decide the pictures, under the same names and complete."""
+    """The arguments of `LayerFusionPipeline.__call__` that decide the pictures, under the same names and complete.
+
+    Beside them, `distilled`: the UNet is told the guidance scale (LCM), rather than run with and without its prompt.
+    """
 
     height: int
     width: int
     num_inference_steps: int
     guidance_scale: float
     config: LayerFusionConfig
+    distilled: bool
     foreground_prompt: Prompt | None = None
     background_prompt: Prompt | None = None
     timesteps: list[int] | None = None
@@ -44,22 +49,27 @@ class Inputs:
     negative_background_prompt_embeds: Tensor | None = None
     negative_pooled_background_prompt_embeds: Tensor | None = None
     clip_skip: int | None = None
+    cross_attention_kwargs: dict[str, Any] | None = None
     original_size: tuple[int, int] | None = None
     crops_coords_top_left: tuple[int, int] = (0, 0)
     target_size: tuple[int, int] | None = None
     output_type: OutputType = "pil"
     transparency_passes: int = 8
+    clean_alpha: bool = True
     return_premultiplied: bool = False
     return_maps: bool = False
 
     @classmethod
-    def completed(cls, given: dict[str, Any], defaults: Defaults, size: tuple[int, int]) -> "Inputs":
+    def completed(
+        cls, given: dict[str, Any], defaults: Defaults, size: tuple[int, int], distilled: bool = False
+    ) -> "Inputs":
         """The arguments given, with a model's own values where there are none.
 
         Args:
             given: By name; None is as good as not given.
             defaults: The model's.
             size: (width, height) where the defaults name none.
+            distilled: See the class.
         """
         width, height = defaults.size or size
         own: dict[str, Any] = {
@@ -68,6 +78,7 @@ class Inputs:
             "num_inference_steps": defaults.steps,
             "guidance_scale": defaults.guidance_scale,
             "config": defaults.config,
+            "distilled": distilled,
             "negative_foreground_prompt": defaults.negative_foreground,
             "negative_background_prompt": defaults.negative_background,
         }
@@ -106,21 +117,22 @@ class Inputs:
 
     @property
     def guidance(self) -> bool:
-        """Whether guidance acts: every stream then has an unconditional half."""
-        return self.guidance_scale > 1
+        """Whether guidance takes an unconditional half of every stream."""
+        return self.guidance_scale > 1 and not self.distilled
 
     @property
     def layout(self) -> StreamLayout:
         """The order of the batch's rows."""
         return StreamLayout(self.pairs * self.num_images_per_prompt, self.guidance, (FOREGROUND,))
 
-    def check(self, size_multiple: int, has_decoder: bool) -> None:
+    def check(self, size_multiple: int, absent: Collection[str]) -> None:
         """Raise a LayerFusionError for what is missing, contradictory or out of range.
 
         Args:
             size_multiple: Both sides must be multiples of it, in pixels.
-            has_decoder: Whether pictures can be decoded, and not only latents.
+            absent: The components that the pipeline was built without.
         """
+        self._check_components(absent)
         check_size(self.width, self.height, size_multiple)
         for prompts in (self.foreground, self.background):
             prompts.check()
@@ -130,11 +142,7 @@ class Inputs:
                 f"there are {counts[0]} foreground prompts and {counts[1]} background prompts; "
                 "give as many of each, or one."
             )
-        if self.foreground.prompt_embeds is not None and self.foreground.eos is None:
-            raise LayerFusionError(
-                "foreground_prompt_embeds come without foreground_eos; give the place of each prompt's first "
-                "end-of-text token, which the content confidence is read from."
-            )
+        self.foreground.check_eos()
         if self.num_images_per_prompt < 1:
             raise LayerFusionError(f"num_images_per_prompt is {self.num_images_per_prompt}; give 1 or more.")
         if self.num_inference_steps < 1:
@@ -142,12 +150,28 @@ class Inputs:
         if self.output_type not in get_args(OutputType):
             options = ", ".join(get_args(OutputType))
             raise LayerFusionError(f"output_type is {self.output_type!r}; choose one of {options}.")
-        if self.output_type != "latent" and not has_decoder:
+        unknown = set(self.cross_attention_kwargs or {}) - {"scale"}
+        if unknown:
             raise LayerFusionError(
-                'the pipeline has no transparent_decoder to find alpha with; load one, or ask for output_type="latent".'
+                f"cross_attention_kwargs has {', '.join(sorted(unknown))}; give only a LoRA's scale."
             )
         if self.transparency_passes not in (1, 8):
             raise LayerFusionError(f"transparency_passes is {self.transparency_passes}; give 1 or 8.")
+
+    def _check_components(self, absent: Collection[str]) -> None:
+        """Raise a LayerFusionError where a component that this run needs is absent."""
+        prompted = self.foreground_prompt is not None or self.background_prompt is not None
+        needed = {
+            "give it to from_pretrained": ["unet", "foreground"],
+            "give it, or embeddings in place of prompts": ["tokenizer_2", "text_encoder_2"] if prompted else [],
+            'give it, or ask for output_type="latent"': (
+                ["vae", "transparent_decoder"] if self.output_type != "latent" else []
+            ),
+        }
+        for remedy, names in needed.items():
+            for name in names:
+                if name in absent:
+                    raise LayerFusionError(f"the pipeline has no {name}; {remedy}.")
 
 
 def check_size(width: int, height: int, multiple: int) -> None:
@@ -159,5 +183,5 @@ def check_size(width: int, height: int, multiple: int) -> None:
         )
 
 
-INPUTS = tuple(field.name for field in fields(Inputs))
+INPUTS = tuple(field.name for field in fields(Inputs) if field.name != "distilled")
 """Which arguments of a call are inputs."""

@@ -10,7 +10,7 @@ from diffusers.utils import BaseOutput
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.method import AttentionMaps, UNetPass
-from layerfusion.triplet import Triplet
+from layerfusion.triplet import PICTURES, Triplet
 
 if TYPE_CHECKING:
     from layerfusion.layers import LayerStack
@@ -49,7 +49,11 @@ class LayerFusionOutput(BaseOutput):
         foreground: RGBA, straight alpha.
         background: RGB.
         blended: RGB; the picture in which foreground and background met (generative blending).
-        composite: RGB; the foreground laid over the background (alpha blending). None for latents.
+        composite: RGB; the foreground laid over the background (alpha blending). None for latents, as all below.
+        relit: RGBA; the foreground in the light of the blended picture.
+        shadow, light: RGBA; what the blended picture adds round the subject, to be multiplied and screened over the
+            background. See `layerfusion.relighting`.
+        layered: RGB; background, shadow, light and relit foreground, composited.
         premultiplied: RGB; the foreground over mid-grey, as the VAE decodes it. Only on request.
         maps: One entry a step. Only on request.
     """
@@ -58,6 +62,10 @@ class LayerFusionOutput(BaseOutput):
     background: Images
     blended: Images
     composite: Images | None = None
+    relit: Images | None = None
+    shadow: Images | None = None
+    light: Images | None = None
+    layered: Images | None = None
     premultiplied: Images | None = None
     maps: list[StepMaps] | None = None
 
@@ -67,11 +75,11 @@ class LayerFusionOutput(BaseOutput):
         Raises:
             LayerFusionError: the pictures are not PIL images.
         """
-        batches = (self.foreground, self.background, self.blended, self.composite)
-        pictures = [batch[index] for batch in batches if isinstance(batch, list)]
-        if len(pictures) < len(batches):
+        batches = {name: getattr(self, name) for name in PICTURES}
+        pictures = {name: batch[index] for name, batch in batches.items() if isinstance(batch, list)}
+        if not {"foreground", "background", "blended", "composite"} <= set(pictures):
             raise LayerFusionError('a triplet is made of PIL images; generate with output_type="pil".')
-        return Triplet(*pictures)
+        return Triplet(**pictures)
 
     def triplets(self) -> list[Triplet]:
         """All of the batch; errors as for `triplet`."""

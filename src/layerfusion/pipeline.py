@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, overload
 
+import diffusers
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.image_processor import VaeImageProcessor
-from diffusers.loaders import StableDiffusionXLLoraLoaderMixin, TextualInversionLoaderMixin
+from diffusers.loaders import StableDiffusionXLLoraLoaderMixin
 from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import retrieve_timesteps
@@ -16,21 +18,20 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from layerfusion.decoding import decode_triplets
 from layerfusion.defaults import Defaults
+from layerfusion.encoding import EncodingMixin
 from layerfusion.errors import LayerFusionError
 from layerfusion.inputs import INPUTS, Inputs, OutputType
 from layerfusion.loading import FromSDXLMixin
+from layerfusion.memory import MemoryMixin
 from layerfusion.method import (
-    BACKGROUND,
-    BLENDED,
-    FOREGROUND,
     JointAttention,
     LayerFusionConfig,
     resolve_structure_layer,
 )
 from layerfusion.offsets import ForegroundOffsets
 from layerfusion.output import LayerFusionOutput
-from layerfusion.prompts import Conditions, Encoded, Prompt, as_list, first_eos, repeat_to, stack_conditions
-from layerfusion.sampling import Generators, Sampler, initial_latents
+from layerfusion.prompts import Conditions, Prompt
+from layerfusion.sampling import CONDITIONS, Generators, Sampler, initial_latents
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
 # diffusers downloads a pipeline only if it knows the module of every component.
@@ -40,10 +41,11 @@ for component in (ForegroundOffsets, TransparentDecoder, TransparentEncoder):
 
 class LayerFusionPipeline(
     FromSDXLMixin,
+    EncodingMixin,
+    MemoryMixin,
     DiffusionPipeline,
     StableDiffusionMixin,
     StableDiffusionXLLoraLoaderMixin,
-    TextualInversionLoaderMixin,
 ):
     """From two prompts, a foreground (RGBA), a background (RGB) and a blended picture (RGB), denoised together.
 
@@ -62,6 +64,9 @@ class LayerFusionPipeline(
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->vae->transparent_decoder"
     _optional_components: ClassVar = [
+        "vae",
+        "unet",
+        "foreground",
         "tokenizer",
         "tokenizer_2",
         "text_encoder",
@@ -69,23 +74,20 @@ class LayerFusionPipeline(
         "transparent_decoder",
         "transparent_encoder",
     ]
-    _callback_tensor_inputs: ClassVar = ["latents"]
+    _callback_tensor_inputs: ClassVar = ["latents", *CONDITIONS]
 
-    # The prompt encoding, LoRA scale and long-prompt warnings are SDXL's own, unchanged.
-    encode_prompt = StableDiffusionXLPipeline.encode_prompt
     prepare_extra_step_kwargs = StableDiffusionXLPipeline.prepare_extra_step_kwargs
-    _get_add_time_ids = StableDiffusionXLPipeline._get_add_time_ids
 
     def __init__(
         self,
-        vae: AutoencoderKL,
+        vae: AutoencoderKL | None,
         text_encoder: CLIPTextModel | None,
         text_encoder_2: CLIPTextModelWithProjection | None,
         tokenizer: CLIPTokenizer | None,
         tokenizer_2: CLIPTokenizer | None,
-        unet: UNet2DConditionModel,
+        unet: UNet2DConditionModel | None,
         scheduler: SchedulerMixin,
-        foreground: ForegroundOffsets,
+        foreground: ForegroundOffsets | None = None,
         transparent_decoder: TransparentDecoder | None = None,
         transparent_encoder: TransparentEncoder | None = None,
         force_zeros_for_empty_prompt: bool = True,
@@ -115,17 +117,9 @@ class LayerFusionPipeline(
             vocabulary=vocabulary,
         )
         self.defaults = Defaults.from_dict(defaults or {})
-        self.vae_scale_factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.vae_scale_factor = 8 if vae is None else 2 ** (len(vae.config.block_out_channels) - 1)
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
-        self.default_sample_size = self.unet.config.sample_size
-
-    def fuse_foreground(self) -> None:
-        """Keep ε_FG's projections as dense weights: faster, for the memory of one more copy of the projections."""
-        self.foreground.fuse(self.unet)
-
-    def unfuse_foreground(self) -> None:
-        """Undo `fuse_foreground`."""
-        self.foreground.unfuse()
+        self.default_sample_size = 128 if unet is None else unet.config.sample_size
 
     @property
     def size_multiple(self) -> int:
@@ -138,7 +132,7 @@ class LayerFusionPipeline(
 
     @property
     def do_classifier_free_guidance(self) -> bool:
-        return self._guidance_scale > 1
+        return self._guidance_scale > 1 and not self.unet.config.time_cond_proj_dim
 
     @property
     def num_timesteps(self) -> int:
@@ -184,11 +178,13 @@ class LayerFusionPipeline(
         negative_background_prompt_embeds: Tensor | None = None,
         negative_pooled_background_prompt_embeds: Tensor | None = None,
         clip_skip: int | None = None,
+        cross_attention_kwargs: dict[str, Any] | None = None,
         original_size: tuple[int, int] | None = None,
         crops_coords_top_left: tuple[int, int] = (0, 0),
         target_size: tuple[int, int] | None = None,
         config: LayerFusionConfig | None = None,
         transparency_passes: int = 8,
+        clean_alpha: bool = True,
         return_premultiplied: bool = False,
         return_maps: bool = False,
         output_type: OutputType = "pil",
@@ -213,12 +209,17 @@ class LayerFusionPipeline(
                 foreground, blended and background.
             foreground_prompt_embeds, …: (prompts, T, C) and pooled (prompts, C'), in place of prompts.
             foreground_eos: With foreground embeddings, the place of the first end-of-text token of each prompt.
+            cross_attention_kwargs: {"scale": …}, how strongly LoRAs on the UNet and the text encoders act.
             config: The switches of the method; the model's own where None. `LayerFusionConfig.paper()` is the paper's.
             transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster.
+            clean_alpha: Settle the floor and the ceiling of alpha (`layerfusion.transparency.settle_alpha`).
             return_premultiplied: Also return the foreground over mid-grey.
             return_maps: Also return the priors and masks of every step and attention.
-            callback_on_step_end: Called as callback(pipeline, step, timestep, {"latents": (3, B, 4, h, w)}); latents in
-                the dictionary it returns replace them, and setting `pipeline._interrupt` ends the run after this step.
+            callback_on_step_end: Called as callback(pipeline, step, timestep, {"latents": (3, B, 4, h, w)}), or one of
+                diffusers' callbacks. What it returns under a tensor's name takes its place; `pipeline._guidance_scale`
+                may be changed (at 1 or less, guidance ends), and setting `pipeline._interrupt` ends the run.
+            callback_on_step_end_tensor_inputs: Of `latents`, `prompt_embeds`, `add_text_embeds` and `add_time_ids`. The
+                last three are (guidance halves, 3, B, …), the conditional half last.
 
         Returns:
             LayerFusionOutput, or the tuple (foreground, background, blended, composite) without `return_dict`.
@@ -231,7 +232,7 @@ class LayerFusionPipeline(
         conditions = self.encode(inputs)
         sampler = self.prepare(inputs, conditions)
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        output = self.decode(sampler.latents, output_type, transparency_passes, return_premultiplied)
+        output = self.decode(sampler.latents, output_type, transparency_passes, clean_alpha, return_premultiplied)
         output.maps = sampler.maps
         self.maybe_free_model_hooks()
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
@@ -243,43 +244,10 @@ class LayerFusionPipeline(
             LayerFusionError: an input is missing, contradictory or out of range.
         """
         side = self.default_sample_size * self.vae_scale_factor
-        inputs = Inputs.completed(given, self.defaults, (side, side))
-        inputs.check(self.size_multiple, self.transparent_decoder is not None)
+        distilled = self.unet is not None and self.unet.config.time_cond_proj_dim is not None
+        inputs = Inputs.completed(given, self.defaults, (side, side), distilled)
+        inputs.check(self.size_multiple, [name for name, part in self.components.items() if part is None])
         return inputs
-
-    def encode(self, inputs: Inputs) -> Conditions:
-        """Prompts → what every row of the batch is conditioned on, on the pipeline's device."""
-        device, layout = self._execution_device, inputs.layout
-        foreground, background = (
-            Encoded(
-                *self.encode_prompt(
-                    **prompts.repeated(inputs.pairs),
-                    device=device,
-                    num_images_per_prompt=inputs.num_images_per_prompt,
-                    do_classifier_free_guidance=inputs.guidance,
-                    clip_skip=inputs.clip_skip,
-                )
-            )
-            for prompts in (inputs.foreground, inputs.background)
-        )
-        if inputs.foreground.eos is None:
-            tokenizer = self.tokenizer or self.tokenizer_2
-            eos = first_eos(tokenizer, self.maybe_convert_prompt(as_list(inputs.foreground.prompt), tokenizer))
-        else:
-            eos = torch.tensor(inputs.foreground.eos)
-        time_ids = self._get_add_time_ids(
-            inputs.original_size or (inputs.height, inputs.width),
-            inputs.crops_coords_top_left,
-            inputs.target_size or (inputs.height, inputs.width),
-            dtype=foreground.prompt_embeds.dtype,
-            text_encoder_projection_dim=foreground.pooled_prompt_embeds.shape[-1],
-        )
-        return stack_conditions(
-            layout,
-            {FOREGROUND: foreground, BLENDED: background, BACKGROUND: background},
-            time_ids.to(device),
-            repeat_to(inputs.pairs, eos).repeat_interleave(inputs.num_images_per_prompt).to(device),
-        )
 
     def prepare(self, inputs: Inputs, conditions: Conditions) -> Sampler:
         """Set the scheduler's timesteps, draw the noise, and lay out the run; nothing is computed yet."""
@@ -302,6 +270,7 @@ class LayerFusionPipeline(
         )
         # Calling the component, rather than reading from it, lets model offloading bring it to the device.
         self.foreground()
+        self.foreground.prepare(self.unet)
         joint = JointAttention(
             self.unet,
             self.foreground,
@@ -319,9 +288,11 @@ class LayerFusionPipeline(
             guidance_scale=inputs.guidance_scale,
             guidance_rescale=inputs.guidance_rescale,
             step_kwargs=[self.prepare_extra_step_kwargs(g, inputs.eta) for g in generators],
+            unet_arguments={"cross_attention_kwargs": inputs.cross_attention_kwargs},
             maps=[] if inputs.return_maps else None,
         )
 
+    @torch.no_grad()
     def denoise(
         self,
         sampler: Sampler,
@@ -331,8 +302,10 @@ class LayerFusionPipeline(
         """Take every step of a prepared run, until its latents are clean or a callback interrupts it.
 
         Raises:
-            LayerFusionError: the callback asks for a tensor that is not there.
+            LayerFusionError: the callback asks for a tensor that is not there, or takes guidance where there is none.
         """
+        if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
         unknown = sorted(set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs))
         if unknown:
             raise LayerFusionError(
@@ -348,9 +321,8 @@ class LayerFusionPipeline(
             for i, t in enumerate(sampler.timesteps):
                 sampler.step(i, t)
                 if callback_on_step_end is not None:
-                    asked = {name: getattr(sampler, name) for name in callback_on_step_end_tensor_inputs}
-                    changed = callback_on_step_end(self, i, t, asked)
-                    sampler.latents = changed.pop("latents", sampler.latents)
+                    changed = callback_on_step_end(self, i, t, sampler.tensors(callback_on_step_end_tensor_inputs))
+                    sampler.follow(changed, self._guidance_scale)
                 progress_bar.update()
                 if self.interrupt:
                     break
@@ -361,19 +333,23 @@ class LayerFusionPipeline(
         latents: Tensor,
         output_type: OutputType = "pil",
         transparency_passes: int = 8,
+        clean_alpha: bool = True,
         return_premultiplied: bool = False,
     ) -> LayerFusionOutput:
         """Latents (3, B, 4, h, w) of foreground, blended and background → pictures.
 
         One stream at a time, which bounds the memory. For the other arguments see `__call__`.
         """
-        foreground, blended, background = latents
         if output_type == "latent":
-            return LayerFusionOutput(foreground, background, blended)
-        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes)
+            return LayerFusionOutput(latents[0], latents[2], latents[1])
+        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes, clean_alpha)
         pictures = {
             name: self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
             for name, tensor in tensors.items()
             if name != "premultiplied" or return_premultiplied
         }
         return LayerFusionOutput(**pictures)
+
+
+# `DiffusionPipeline.from_pretrained` looks for a saved pipeline's class in diffusers itself.
+diffusers.LayerFusionPipeline = LayerFusionPipeline

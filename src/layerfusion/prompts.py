@@ -1,6 +1,7 @@
 """From prompts to the rows of one batch: embeddings of every stream, and where each foreground prompt ends."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -39,18 +40,37 @@ class Prompts:
         return len(as_list(self.prompt) or []) if self.prompt_embeds is None else len(self.prompt_embeds)
 
     def check(self) -> None:
-        """Raise a LayerFusionError where there is no prompt, an empty one, or one beside embeddings."""
+        """Raise a LayerFusionError where a prompt is missing, empty or beside embeddings, or these are half."""
         if (self.prompt is None) == (self.prompt_embeds is None):
             raise LayerFusionError(f"give either {self.name}_prompt or {self.name}_prompt_embeds, and not both.")
-        if self.prompt_embeds is not None:
-            if self.pooled_prompt_embeds is None:
+        if self.negative_prompt is not None and self.negative_prompt_embeds is not None:
+            raise LayerFusionError(
+                f"give either negative_{self.name}_prompt or negative_{self.name}_prompt_embeds, and not both."
+            )
+        for which in ("", "negative_"):
+            embeds, pooled = (getattr(self, f"{which}{pool}prompt_embeds") for pool in ("", "pooled_"))
+            if (embeds is None) != (pooled is None):
                 raise LayerFusionError(
-                    f"{self.name}_prompt_embeds come without pooled_{self.name}_prompt_embeds; give both."
+                    f"{which}{self.name}_prompt_embeds and {which}pooled_{self.name}_prompt_embeds belong together; "
+                    "give both."
                 )
+        if self.prompt_embeds is None:
+            prompts = as_list(self.prompt)
+            if not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
+                raise LayerFusionError(f"the {self.name} prompt is empty; say what to draw.")
+
+    def check_eos(self) -> None:
+        """Raise a LayerFusionError where embeddings come without the places of their end-of-text tokens."""
+        if self.prompt_embeds is None:
             return
-        prompts = as_list(self.prompt)
-        if not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
-            raise LayerFusionError(f"the {self.name} prompt is empty; say what to draw.")
+        prompts, tokens = self.prompt_embeds.shape[:2]
+        if self.eos is None:
+            raise LayerFusionError(
+                f"{self.name}_prompt_embeds come without {self.name}_eos; give the place of each prompt's first "
+                "end-of-text token, which the content confidence is read from."
+            )
+        if len(self.eos) != prompts or not all(0 <= place < tokens for place in self.eos):
+            raise LayerFusionError(f"{self.name}_eos is {self.eos}; give {prompts} of {tokens} places, counted from 0.")
 
     def repeated(self, count: int) -> dict[str, Any]:
         """The arguments of SDXL's `encode_prompt`, a single prompt or embedding repeated to `count`."""
@@ -79,26 +99,30 @@ class Conditions:
 
     Attributes:
         prompt_embeds: (rows, T, C).
-        pooled_prompt_embeds: (rows, C').
-        time_ids: (rows, 6), SDXL's original size, crop and target size.
+        add_text_embeds: (rows, C'), the pooled ones.
+        add_time_ids: (rows, 6), SDXL's original size, crop and target size.
         eos: (F·B,) the place of the first end-of-text token of each foreground prompt.
     """
 
     prompt_embeds: Tensor
-    pooled_prompt_embeds: Tensor
-    time_ids: Tensor
+    add_text_embeds: Tensor
+    add_time_ids: Tensor
     eos: Tensor
 
     def unet_arguments(self) -> dict[str, Any]:
         return {
             "encoder_hidden_states": self.prompt_embeds,
-            "added_cond_kwargs": {"text_embeds": self.pooled_prompt_embeds, "time_ids": self.time_ids},
+            "added_cond_kwargs": {"text_embeds": self.add_text_embeds, "time_ids": self.add_time_ids},
         }
 
-    def conditional_foregrounds(self, layout: StreamLayout) -> "Conditions":
-        """The rows of the prior pass."""
-        rows = layout.conditional_foregrounds
-        return Conditions(rows(self.prompt_embeds), rows(self.pooled_prompt_embeds), rows(self.time_ids), self.eos)
+    def rows(self, take: Callable[[Tensor], Tensor]) -> "Conditions":
+        """Those of other rows: `take` is given what stands row by row, and returns it for the rows it chooses."""
+        return replace(
+            self,
+            prompt_embeds=take(self.prompt_embeds),
+            add_text_embeds=take(self.add_text_embeds),
+            add_time_ids=take(self.add_time_ids),
+        )
 
 
 def as_list(prompt: Prompt | None) -> list[str] | None:
@@ -120,11 +144,20 @@ def stack_conditions(layout: StreamLayout, encoded: dict[str, Encoded], time_ids
         encoded: For each stream's name, its prompts; B of them.
         time_ids: (1, 6), the same for every row.
         eos: (F·B,), see `Conditions`.
+
+    Raises:
+        LayerFusionError: embeddings differ in shape.
     """
 
     def rows(conditional: str, unconditional: str) -> Tensor:
         names = (unconditional, conditional) if layout.guidance else (conditional,)
-        return torch.cat([getattr(encoded[stream], name) for stream in layout.names for name in names])
+        parts = [getattr(encoded[stream], name) for stream in layout.names for name in names]
+        shapes = {tuple(part.shape) for part in parts}
+        if len(shapes) > 1:
+            raise LayerFusionError(
+                f"the prompts' embeddings have the shapes {' and '.join(map(str, sorted(shapes)))}; give all the same."
+            )
+        return torch.cat(parts)
 
     return Conditions(
         rows("prompt_embeds", "negative_prompt_embeds"),

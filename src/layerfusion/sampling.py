@@ -1,10 +1,12 @@
 """Lockstep denoising: from one draw of noise to the latents of every stream, one joint step at a time."""
 
 import copy
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from diffusers import StableDiffusionXLPipeline
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import rescale_noise_cfg
 from diffusers.schedulers import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
@@ -14,6 +16,9 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.method import JointAttention, Observer, StreamLayout, UNetPass
 from layerfusion.output import StepMaps
 from layerfusion.prompts import Conditions
+
+CONDITIONS = ("prompt_embeds", "add_text_embeds", "add_time_ids")
+"""Those of the conditions that a callback may see and change."""
 
 
 @dataclass
@@ -29,8 +34,10 @@ class Sampler:
         timesteps: From noise to picture; n of `LayerFusionConfig.blend_range` is how many they are.
         latents: (S, B, 4, h, w), replaced by each step.
         conditions: What the UNet is conditioned on.
-        guidance_scale, guidance_rescale: Classifier-free guidance, where the layout has it.
+        guidance_scale, guidance_rescale: Classifier-free guidance, where the layout has it; a UNet that was distilled
+            for guidance (`time_cond_proj_dim`, LCM) is told the scale instead.
         step_kwargs: For each stream, what its scheduler's step takes besides (generator, eta).
+        unet_arguments: What every call of the UNet takes besides (cross_attention_kwargs).
         maps: Collects the priors and masks of every step; None collects nothing.
     """
 
@@ -43,6 +50,7 @@ class Sampler:
     guidance_scale: float
     guidance_rescale: float
     step_kwargs: list[dict[str, Any]]
+    unet_arguments: dict[str, Any] = field(default_factory=dict)
     maps: list[StepMaps] | None = None
     schedulers: list[SchedulerMixin] = field(init=False)
 
@@ -64,7 +72,7 @@ class Sampler:
             observer=None if self.maps is None else Observer(),
         )
         joint_pass.structure = self._structure(joint_pass, rows, t)
-        prediction = self.joint.predict(joint_pass, rows, t, **self.conditions.unet_arguments())
+        prediction = self.joint.predict(joint_pass, rows, t, **self._arguments(self.conditions))
         noise = self._guide(self.layout.split(prediction))
         self.latents = torch.stack(
             [
@@ -77,6 +85,43 @@ class Sampler:
         if self.maps is not None:
             self.maps.append(StepMaps.of(float(t), joint_pass))
 
+    def tensors(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """What a callback may see and change: `latents`, and the conditions with the guidance halves foremost.
+
+        So `prompt_embeds[-1:]` is the conditional half, whatever the batch: (G, S, B, …).
+        """
+        return {
+            name: self.layout.split(getattr(self.conditions, name)).transpose(0, 1)
+            if name in CONDITIONS
+            else getattr(self, name)
+            for name in names
+        }
+
+    def follow(self, changed: dict[str, Tensor], guidance_scale: float) -> None:
+        """Go on as a callback has decided.
+
+        Args:
+            changed: Of `tensors`, those to go on with.
+            guidance_scale: From the next step on; at 1 or less only the conditional halves go on.
+
+        Raises:
+            LayerFusionError: guidance is on where there is no unconditional half, or no more.
+        """
+        self.latents, self.guidance_scale = changed.get("latents", self.latents), guidance_scale
+        guided = guidance_scale > 1 and not self.joint.unet.config.time_cond_proj_dim
+        halves = {name: changed[name] for name in CONDITIONS if name in changed}
+        if self.layout.guidance and not guided:
+            whole, self.layout = self.layout, replace(self.layout, guidance=False)
+            self.conditions = self.conditions.rows(lambda rows: whole.split(rows)[:, -1].flatten(0, 1))
+            halves = {name: value[-1:] for name, value in halves.items()}
+        if guided != self.layout.guidance or any(len(value) != self.layout.halves for value in halves.values()):
+            raise LayerFusionError(
+                "guidance needs an unconditional half; begin the run with a guidance_scale above 1, and let callbacks "
+                "leave both halves."
+            )
+        rows = {name: value.transpose(0, 1).flatten(0, 2) for name, value in halves.items()}
+        self.conditions = replace(self.conditions, **rows)
+
     def _structure(self, joint_pass: UNetPass, rows: Tensor, t: Tensor) -> Tensor | None:
         """s' for a step, (F·B, h, w): from a prior pass of the conditional foregrounds alone, or the step before."""
         config, layout = self.joint.config, self.layout
@@ -84,9 +129,18 @@ class Sampler:
             return None
         if self.joint.structure is None or config.structure_from == "prior_pass":
             prior_pass = UNetPass(layout.prior_pass(), joint_pass.size, self.conditions.eos, take_structure=True)
-            arguments = self.conditions.conditional_foregrounds(layout).unet_arguments()
+            arguments = self._arguments(self.conditions.rows(layout.conditional_foregrounds))
             self.joint.take_prior(prior_pass, layout.conditional_foregrounds(rows), t, **arguments)
         return self.joint.structure
+
+    def _arguments(self, conditions: Conditions) -> dict[str, Any]:
+        """What a call of the UNet takes, for the rows of `conditions`."""
+        arguments = conditions.unet_arguments() | self.unet_arguments
+        if dimension := self.joint.unet.config.time_cond_proj_dim:
+            scales = torch.full((len(conditions.prompt_embeds),), self.guidance_scale - 1)
+            embedded = StableDiffusionXLPipeline.get_guidance_scale_embedding(None, scales, dimension)
+            arguments["timestep_cond"] = embedded.to(conditions.prompt_embeds)
+        return arguments
 
     def _guide(self, prediction: Tensor) -> Tensor:
         """Classifier-free guidance of every stream: (S, G, B, 4, h, w) → (S, B, 4, h, w)."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, PngImagePlugin
 
@@ -21,22 +21,41 @@ class Triplet:
         background: RGB.
         blended: RGB; the picture in which foreground and background met (generative blending).
         composite: RGB; the foreground laid over the background (alpha blending).
+        relit: RGBA; the foreground in the light of the blended picture.
+        shadow, light: RGBA; to be multiplied and screened over the background, round the subject.
+        layered: RGB; background, shadow, light and relit foreground, composited: what the layers add up to.
     """
 
     foreground: Image.Image
     background: Image.Image
     blended: Image.Image
     composite: Image.Image
+    relit: Image.Image | None = None
+    shadow: Image.Image | None = None
+    light: Image.Image | None = None
+    layered: Image.Image | None = None
 
     def pictures(self) -> dict[str, Image.Image]:
-        """Every picture by its name."""
-        return {name: getattr(self, name) for name in PICTURES}
+        """Every picture that there is, by its name."""
+        return {name: picture for name in PICTURES if (picture := getattr(self, name)) is not None}
 
-    def to_stack(self) -> "LayerStack":
-        """Layers: the foreground over the background, the blended picture hidden on top as a reference."""
+    def to_stack(self, provenance: dict[str, Any] | None = None) -> "LayerStack":
+        """Layers that composite to `layered`; the unlit foreground and the blended picture are hidden in it.
+
+        Args:
+            provenance: Where it comes from, for the files that can say so; see `LayerStack`.
+        """
         from layerfusion.layers import stack_from_triplet
 
-        return stack_from_triplet(self.foreground, self.background, self.blended)
+        return stack_from_triplet(
+            self.foreground,
+            self.background,
+            self.blended,
+            relit=self.relit,
+            shadow=self.shadow,
+            light=self.light,
+            provenance=provenance,
+        )
 
     def save(self, folder: str | Path, metadata: PngImagePlugin.PngInfo | None = None) -> None:
         """Write each picture as a PNG under its name; a file is whole or not there.
@@ -59,9 +78,12 @@ class Triplet:
         from layerfusion.layers.limits import decode
 
         files = {name: Path(folder) / f"{name}.png" for name in PICTURES}
-        pictures = {name: Image.fromarray(decode(file, str(file), ("PNG",))) for name, file in files.items()}
-        return cls(**{name: p if name == "foreground" else p.convert("RGB") for name, p in pictures.items()})
+        found = {name: file for name, file in files.items() if name in REQUIRED or file.exists()}
+        pictures = {name: Image.fromarray(decode(file, str(file), ("PNG",))) for name, file in found.items()}
+        return cls(**{name: p if name in WITH_ALPHA else p.convert("RGB") for name, p in pictures.items()})
 
 
 PICTURES = tuple(field.name for field in fields(Triplet))
 """The names of a triplet's pictures, and of their files without the ending."""
+REQUIRED = ("foreground", "background", "blended", "composite")
+WITH_ALPHA = ("foreground", "relit", "shadow", "light")

@@ -14,14 +14,14 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from layerfusion import layers
+from layerfusion import layers, triplet
 from layerfusion.cli import app
 from layerfusion.models.locate import fingerprint
 from layerfusion.runs.record import PNG_KEY
 from tests.models.test_vocabulary import KNOWN
 from tests.models.tiny_files import save_layerdiffuse, save_sdxl, tiny_pipeline
 
-PICTURES = ("foreground.png", "background.png", "blended.png", "composite.png")
+PICTURES = tuple(f"{name}.png" for name in triplet.PICTURES)
 PROMPTS = ("a red fox", "a snowy forest")
 
 
@@ -66,7 +66,7 @@ def test_it_writes_a_triplet(first: Path, model: Path) -> None:
     assert sorted(path.name for path in first.iterdir()) == sorted([*PICTURES, "triplet.json"])
     for name in PICTURES:
         with Image.open(first / name) as picture:
-            assert picture.mode == ("RGBA" if name == "foreground.png" else "RGB")
+            assert picture.mode == ("RGBA" if name.removesuffix(".png") in triplet.WITH_ALPHA else "RGB")
             assert picture.size == (64, 64)
             assert json.loads(picture.info[PNG_KEY]) == json.loads((first / "triplet.json").read_text())
     record = json.loads((first / "triplet.json").read_text())
@@ -169,7 +169,7 @@ def test_figures_and_layered_files(first: Path, model: Path) -> None:
         assert figure.width > 600
 
     stack = layers.read(out / "layers.ora")
-    assert [layer.name for layer in stack][:2] == ["background", "foreground"]
+    assert [layer.name for layer in stack][:4] == ["background", "shadow", "light", "foreground"]
 
 
 @pytest.mark.parametrize("stage", ["sampling", "writing"])
@@ -179,8 +179,8 @@ def test_an_interruption_leaves_no_half_written_triplet(
     calls = iter(range(1000))
 
     def interrupted(*_: Any, **__: Any) -> None:
-        # The second triplet is under way: two steps or five files belong to the first.
-        if next(calls) == (3 if stage == "sampling" else 6):
+        # The second triplet is under way: two steps or all its pictures belong to the first.
+        if next(calls) == (3 if stage == "sampling" else len(PICTURES) + 1):
             raise KeyboardInterrupt
         return original(*_, **__)
 

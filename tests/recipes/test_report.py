@@ -117,6 +117,18 @@ def test_the_embedded_model_keeps_the_alpha_of_see_through_things(world: World) 
     assert overall == see_through < 0.03
 
 
+def test_sharpness_falls_with_blur_and_borders_are_seen() -> None:
+    pictures = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    soft = (pictures + np.roll(pictures, 1, 1) + np.roll(pictures, 1, 2)) / 3
+    assert checks.sharpness(soft) < 0.7 * checks.sharpness(pictures)
+    assert checks.sharpness(np.ones_like(pictures)) == pytest.approx(0, abs=1e-6)
+    alphas = np.zeros((2, 16, 16))
+    alphas[:, 2:14, 2:14] = 1
+    assert checks.border(alphas) == 0
+    alphas[0, 0, 7] = 0.5
+    assert checks.border(alphas) == 0.25
+
+
 def test_a_check_is_met_at_its_bar_and_never_by_nan() -> None:
     assert Check("", 0.8, 0.8).met and not Check("", 0.79, 0.8).met
     assert Check("", 0.02, 0.02, at_least=False).met and not Check("", 0.03, 0.02, at_least=False).met
@@ -136,14 +148,15 @@ def test_the_report_is_whole(
         probe=tmp_path / "probe.safetensors",
         prior_pictures=2,
         per_object=1,
+        pairs=2,
         subjects=1,
         figures=figures,
     )
     result = report.measure(pipe, small, args, Sampling(steps=1, batch=3, passes=1))
-    assert len(result.checks) == 14
+    assert len(result.checks) == 19
     assert [row.name for row in result.rows] == ["independent", "combined, d = 10"]
     page = markdown(result, "images")
-    assert page.count("| met |") + page.count("**missed**") == 14
+    assert page.count("| met |") + page.count("**missed**") == 19
     drawn = {path.name for path in figures.iterdir()}
     assert {name for name in drawn if f"images/{name}" in page} == drawn
     assert page.count("![") == len(drawn)

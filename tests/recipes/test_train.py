@@ -9,7 +9,6 @@ import pytest
 import torch
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D
 from torch import nn
-from torch.nn.functional import avg_pool2d
 
 from layerfusion import LayerFusionPipeline
 from layerfusion.errors import LayerFusionError
@@ -188,7 +187,10 @@ def test_a_run_starts_from_a_finished_model(run: Path, tmp_path: Path) -> None:
     for name, module in ours.items():
         for ours_value, value in zip(module.parameters(), theirs[name].parameters(), strict=True):
             torch.testing.assert_close(ours_value, value, atol=1e-3, rtol=1e-3)
-    assert load_tokenizer(tmp_path / "tokenizer")("a fox").input_ids == load_tokenizer(run / "tokenizer")("a fox").input_ids
+    assert (
+        load_tokenizer(tmp_path / "tokenizer")("a fox").input_ids
+        == load_tokenizer(run / "tokenizer")("a fox").input_ids
+    )
 
 
 def enlarged(values: torch.Tensor) -> torch.Tensor:

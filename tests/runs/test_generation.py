@@ -48,7 +48,7 @@ def test_command_and_script_write_the_same_files(request_: Request, session: Ses
         {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
         for root in (tmp_path / "script", tmp_path / "command")
     )
-    assert len(script) == 10 and script == command
+    assert len(script) == 18 and script == command
 
 
 def test_the_pipeline_alone_gives_the_same_pixels(request_: Request, session: Session) -> None:

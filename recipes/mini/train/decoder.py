@@ -21,7 +21,7 @@ def train_decoder(settings: Settings, run: Path, device: torch.device, images: i
     modules = {"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv}
     for module in modules.values():
         module.requires_grad_(True)
-    loop = Loop(run, "decoder", modules, images, peak=1e-3, ema=0.998, device=device)
+    loop = Loop(run, "decoder", modules, images, peak=5e-4, ema=0.99, device=device)
     generator = np.random.default_rng((5, loop.step))
     for step, due in loop.steps():
         chosen = choose(pictures, settings.vae_batch, generator)

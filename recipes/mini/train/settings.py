@@ -49,7 +49,14 @@ SETTINGS = {
         transparency_batch=12,
         offset_rank=16,
         pictures={"composite": 10000, "background": 4000, "foreground": 7000},
-        images={"autoencoder": 31000, "decoder": 16000, "transparency": 11000, "alpha": 4000, "base": 258000, "foreground": 38000},
+        images={
+            "autoencoder": 31000,
+            "decoder": 16000,
+            "transparency": 11000,
+            "alpha": 4000,
+            "base": 258000,
+            "foreground": 38000,
+        },
     ),
     256: Settings(
         size=256,
@@ -68,6 +75,13 @@ SETTINGS = {
         transparency_batch=12,
         offset_rank=16,
         pictures={"composite": 7000, "background": 2000, "foreground": 3000},
-        images={"autoencoder": 30000, "decoder": 10000, "transparency": 11000, "alpha": 4000, "base": 250000, "foreground": 40000},
+        images={
+            "autoencoder": 30000,
+            "decoder": 10000,
+            "transparency": 11000,
+            "alpha": 4000,
+            "base": 250000,
+            "foreground": 40000,
+        },
     ),
 }

@@ -53,7 +53,9 @@ def start_from(settings: Settings, run: Path, model: Path) -> None:
     unet, former = cast(UNet2DConditionModel, base["unet"]), UNet2DConditionModel.from_pretrained(model / "unet")
     added = len(unet.down_blocks) - len(former.down_blocks)
     if added not in (0, 1):
-        raise LayerFusionError(f"A UNet of {len(unet.down_blocks)} levels cannot start from {model}; it has {added} fewer.")
+        raise LayerFusionError(
+            f"The UNet of {model} has {added} levels fewer than this run wants; start from a larger one."
+        )
     unet.load_state_dict(unet.state_dict() | inner_state(former.state_dict(), added))
     if added:
         wrap(unet, former)
@@ -70,7 +72,7 @@ def _write(run: Path, stage: str, modules: dict[str, nn.Module]) -> None:
 
 
 def inner_state(state: dict[str, Tensor], added: int) -> dict[str, Tensor]:
-    """The state of a UNet under the names it has inside a UNet with `added` finer levels: only `down_blocks` count on."""
+    """A UNet's state under its names inside one with `added` finer levels: only `down_blocks` count on."""
     renamed = {}
     for name, value in state.items():
         head, *rest = name.split(".")

@@ -38,8 +38,8 @@ class Sample:
         background: (H, W, 3) uint8 without the things; None for foregrounds.
         picture: (H, W, 3) uint8: the background, the blended picture, or the object over grey 127.
         truth: `objects` and `boxes` (keys, and x0, y0, x1, y1 in the frame, the farthest first), `scene`, `style` (keys
-            or None), `key` (side of the key light, −1, 0, 1), and of the nearest thing `object`, `colour`, `box`, `gain`
-            (3 floats: the total factor on its sRGB values) and `effects`.
+            or None), `key` (side of the key light, −1, 0, 1), and of the nearest thing `object`, `colour`, `box`,
+            `gain` (3 floats: the total factor on its sRGB values) and `effects`.
     """
 
     caption: str
@@ -204,9 +204,7 @@ class World:
             light.falling(canvas, local, scene.light.weather)
         return Sample(caption, foreground, background, _bytes(finish(np.clip(canvas.image, 0, 1))), truth)
 
-    def _place(
-        self, spec: ObjectSpec, colour: str | None, slot: int, slots: int, rng: np.random.Generator
-    ) -> Placed:
+    def _place(self, spec: ObjectSpec, colour: str | None, slot: int, slots: int, rng: np.random.Generator) -> Placed:
         """Scale a thing and set it down in its share of the width; the same statistics in every kind of sample."""
         s = self.size
         picture = self.sprites.scaled(spec, colour, int(rng.integers(VARIANTS)), round(s * rng.uniform(*SPANS[slots])))

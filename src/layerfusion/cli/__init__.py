@@ -6,9 +6,13 @@ import typer
 
 import layerfusion
 from layerfusion.cli import doctor, generate, layers, vocabulary
+from layerfusion.cli.errors import OneSentence
+from layerfusion.threads import settle_threads
 
+settle_threads()
 app = typer.Typer(
     name="layerfusion",
+    cls=OneSentence,
     help="Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -1,17 +1,18 @@
 """What a person reads when a command fails: one sentence, never a traceback."""
 
+import contextlib
 import functools
 import signal
-import threading
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperGroup
 
 import layerfusion
 from layerfusion.errors import LayerFusionError
@@ -19,10 +20,43 @@ from layerfusion.errors import LayerFusionError
 PACKAGE = Path(layerfusion.__file__).parent
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+# What the options' parser raises: a usage error, or a wish for help. Its module is typer's own affair.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+
+class OneSentence(TyperGroup):
+    """The program: what its options' parser complains of becomes a sentence too, and SIGTERM cleans up like Ctrl-C."""
+
+    def main(self, args: Any = None, prog_name: Any = None, standalone_mode: bool = True, **more: Any) -> Any:  # type: ignore[override]
+        if not standalone_mode:
+            return super().main(args, prog_name, standalone_mode=False, **more)
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that cannot show a character shows its number.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        with contextlib.suppress(ValueError):  # not the main thread: its signals are not ours
+            signal.signal(signal.SIGTERM, _leave)
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **more)
+        except UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()
+            else:
+                command = error.ctx.command_path if error.ctx else "layerfusion"
+                _say("[bold red]error:[/] ", f"{error.format_message().rstrip('.')}; see {command} --help.")
+            sys.exit(error.exit_code)
+        except typer.Abort:
+            sys.exit(130)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(*_: object) -> None:
+    # As an exception, so that temporary files are removed on the way out.
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Wrap a command: LayerFusionError becomes a red line on stderr and exit code 2, Ctrl-C 130, SIGTERM 143.
+    """Wrap a command: a foreseeable failure becomes a red line on stderr and exit code 2, Ctrl-C exit code 130.
 
     Our own warnings raised meanwhile are printed as notes on stderr.
     """
@@ -30,35 +64,43 @@ def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters,
     @functools.wraps(command)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
-            with _terminable(), warnings.catch_warnings():
-                warnings.filterwarnings("always", category=UserWarning, module="layerfusion")
-                warnings.showwarning = functools.partial(_note, warnings.showwarning)
+            with _own_warnings_as_notes():
                 return command(*args, **kwargs)
-        except LayerFusionError as error:
-            _say("[bold red]error:[/] ", str(error))
-            raise typer.Exit(2) from None
         except KeyboardInterrupt:
             _say("[yellow]stopped[/]", "")
             raise typer.Exit(130) from None
+        except Exception as error:
+            sentence = foreseen(error)
+            if sentence is None:
+                raise
+            _say("[bold red]error:[/] ", sentence)
+            raise typer.Exit(2) from None
 
     return wrapped
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, by an exception: what was half written is removed on the way out."""
+def foreseen(error: Exception) -> str | None:
+    """The sentence for a failure that a user can mend, or None for a mistake of ours."""
+    if isinstance(error, LayerFusionError):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "there is not enough memory; choose a smaller --size or --batch-size, or --offload on a GPU."
+    if isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; make room, or choose another place."
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return "there is not enough memory; choose a smaller --size or --batch-size."
+    return None
 
-    def stop(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what signals do
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
+@contextlib.contextmanager
+def _own_warnings_as_notes() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=UserWarning, module="layerfusion")
+        warnings.showwarning = functools.partial(_note, warnings.showwarning)
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _note(

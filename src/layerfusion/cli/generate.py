@@ -52,7 +52,8 @@ def generate(
 ) -> None:
     """Make a foreground (RGBA), a background and a blended picture, denoised together.
 
-    Writes foreground.png, background.png, blended.png, composite.png (plain alpha blending) and triplet.json.
+    Writes foreground, background, blended, composite (plain alpha blending), relit, shadow, light and layered as PNGs,
+    and triplet.json.
     """
     given = {name: value for name, value in asked.items() if value is not None} | parse_size(size)
     record = Record.read(source) if source else None
@@ -137,6 +138,10 @@ CONTENTS = {
     "background.png": "the background",
     "blended.png": "both, blended by the model",
     "composite.png": "the foreground laid over the background",
+    "relit.png": "the foreground in the light of the scene, RGBA",
+    "shadow.png": "its shadow, to be multiplied over the background",
+    "light.png": "its light, to be screened over the background",
+    "layered.png": "background, shadow, light and relit foreground",
     "priors.png": "priors and masks",
     "structure.png": "the structure prior of every layer",
     "triplet.json": "settings, to repeat it with --from",

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layerfusion.method import AttentionPriors, JointAttention, LayerFusionConfig, StreamLayout, UNetPass
+from layerfusion.method import FOREGROUND, AttentionPriors, JointAttention, LayerFusionConfig, StreamLayout, UNetPass
 from layerfusion.method.attention import self_attention_layers
-from layerfusion.pipeline import FOREGROUND, LayerFusionPipeline
+from layerfusion.pipeline import LayerFusionPipeline
 from layerfusion.prompts import first_eos
 
 

@@ -56,7 +56,7 @@ class Target:
                 path = files.enter_context(atomic_write(self.folder / f"{name}.png"))
                 picture.save(path, "PNG", pnginfo=metadata)
             if self.formats:
-                stack = generated.triplet.to_stack()
+                stack = generated.triplet.to_stack(generated.record.to_dict())
                 for name in self.layered:
                     write(stack, files.enter_context(atomic_write(self.folder / name)))
 

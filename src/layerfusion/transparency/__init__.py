@@ -7,6 +7,7 @@ from layerfusion.transparency.decoder import TransparentDecoder
 from layerfusion.transparency.encoder import TransparentEncoder, encode_transparent
 from layerfusion.transparency.load import load_transparent
 from layerfusion.transparency.padding import alpha_and_padded_rgb, pad_rgb, pad_rgb_batch
+from layerfusion.transparency.settling import settle_alpha
 
 __all__ = [
     "ModelMixin",
@@ -17,6 +18,7 @@ __all__ = [
     "load_transparent",
     "pad_rgb",
     "pad_rgb_batch",
+    "settle_alpha",
 ]
 
 # A saved pipeline names the classes by their module: the package, so that files within it may move.

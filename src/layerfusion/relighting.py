@@ -1,0 +1,235 @@
+"""Layers that add up: the foreground in the light of the blended picture, its shadow and its light, each a layer.
+
+The blended picture shows the subject in the light of its scene, but not always all of it; the foreground shows all of
+it, unlit. What the first says about light is smooth, so it can be read off and carried over. With f, b, p the
+foreground, the background and the blended picture:
+
+    relit foreground = f · g,     g: smooth gain of p over f inside the alpha, in linear light
+    shadow (multiply), light (screen): the smooth difference of p and b outside the alpha, near the subject
+    layered = background · shadow · light · relit foreground, as every program composites them
+
+Smooth fields are estimated on a small grid, whatever the size of the picture, by ratios of Gaussian averages from
+coarse to fine. Every length below is a share of the picture's short side, every difference one of sRGB values.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+GRID = 128  # short side of the grid that smooth fields are estimated on
+
+# The gain of the subject
+GAIN_SCALES = (0.25, 0.12, 0.06, 0.03, 0.02)  # Gaussian widths
+GAIN_LIMITS = (0.02, 4.0)  # linear light; beyond them a gain is an accident of dark or missing pixels
+GAIN_RIDGE = 0.004  # how much linear light the coarser scale's gain stands for at the next finer one
+GREY_RIDGE = 0.04  # and the gain of the subject's grey, for that of a colour it hardly has
+GAIN_ROUNDS = 4  # of reweighting
+DETAIL = 0.012  # width over which a pixel is judged with its neighbours
+DISAGREEMENT = 0.15  # difference to g·f at which a pixel's say on the gain is halved
+VERDICT = 0.05  # width over which a local gain must prove better than the gain of the whole
+AGREEMENT = 0.04  # difference left at which half of a local gain's deviation is kept
+
+# Shadow and light
+SHADOW_SCALES = (0.2, 0.1, 0.05, 0.025)  # a shadow touches its subject
+LIGHT_SCALES = (0.2, 0.1, 0.05)  # light spreads
+SURROUNDINGS = (0.2, 0.08, 0.03)  # widths over which noise is averaged
+EFFECT_RIDGE = 0.003  # share of a neighbourhood that must lie outside the subject for a scale to have its say
+DARK = 0.01  # squared level below which no ratio to the background is trusted
+GONE = 6.0  # weight in the noise of contrast in the background that may be gone from the blended picture
+CAME = 1.0  # of contrast in the blended picture that may not be light
+IDLE = 4.0  # of the effects found far from the subject, where there are none
+FAINTEST = 3 / 255  # difference of an effect that is half noise
+OUTLINE = 0.03  # alpha above which a pixel belongs to the subject
+RIM = 0.015  # how far the blended picture's subject may stick out of the alpha
+REACH = 0.07  # width of the window round the subject; effects end at about three times this distance
+
+
+@dataclass(frozen=True)
+class Relit:
+    """The layers of B triplets, float32 in [0, 1], and what they composite to.
+
+    Attributes:
+        relit: (B, 4, H, W) the foreground under the scene's light: straight RGB, then the foreground's own alpha.
+        shadow: (B, 4, H, W) black, to be multiplied over the background; its alpha is the depth of the shadow.
+        light: (B, 4, H, W) one colour, to be screened over both; its alpha is the strength of the light.
+        layered: (B, 3, H, W) background · shadow · light · relit foreground, composited in sRGB from layers rounded to
+            8 bits, as files hold them.
+    """
+
+    relit: Tensor
+    shadow: Tensor
+    light: Tensor
+    layered: Tensor
+
+
+@torch.no_grad()
+def relight(foreground: Tensor, background: Tensor, blended: Tensor) -> Relit:
+    """Layers that composite to a picture as whole as the foreground and as lit as the blended picture.
+
+    Args:
+        foreground: (B, 4, H, W) in [0, 1], straight sRGB, then alpha.
+        background, blended: (B, 3, H, W) in [0, 1], sRGB.
+
+    Returns:
+        The layers, on the pictures' device.
+    """
+    foreground, background, blended = (picture.float().clamp(0, 1) for picture in (foreground, background, blended))
+    rgb, alpha = foreground.split([3, 1], dim=1)
+    small_alpha, small_rgb, small_background, small_blended = _on_grid(alpha, rgb, background, blended)
+    darker, brighter = _effects(small_alpha, small_background, small_blended)
+    behind = 1 - (1 - small_background * (1 - darker)) * (1 - brighter)
+    gain = _gain(small_alpha, small_rgb, behind, small_blended)
+
+    darker, brighter, gain = (_resized(field, alpha) for field in (darker, brighter, gain))
+    strength = brighter.amax(1, keepdim=True)
+    shadow = torch.cat([torch.zeros_like(brighter), darker], dim=1)
+    light = torch.cat([brighter / strength.clamp(min=1e-6), strength], dim=1)
+    relit = torch.cat([srgb_of_linear(linear_of_srgb(rgb) * gain).clamp(0, 1), alpha], dim=1)
+    return Relit(relit, shadow, light, composite(background, shadow, light, relit))
+
+
+def composite(background: Tensor, shadow: Tensor, light: Tensor, relit: Tensor) -> Tensor:
+    """What the layers add up to, each rounded to 8 bits first: (B, 3, H, W), see `Relit`."""
+    picture, shadow, light, relit = ((layer * 255).round() / 255 for layer in (background, shadow, light, relit))
+    picture = picture * (1 - shadow[:, 3:] * (1 - shadow[:, :3]))
+    picture = picture + light[:, 3:] * light[:, :3] * (1 - picture)
+    return picture + relit[:, 3:] * (relit[:, :3] - picture)
+
+
+def linear_of_srgb(value: Tensor) -> Tensor:
+    """sRGB in [0, 1] to linear light in [0, 1] (IEC 61966-2-1)."""
+    return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_of_linear(light: Tensor) -> Tensor:
+    """The inverse curve; light above 1 gives values above 1."""
+    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def _gain(alpha: Tensor, rgb: Tensor, behind: Tensor, blended: Tensor) -> Tensor:
+    """Smooth gain (B, 3, h, w) in linear light of the blended subject over the foreground.
+
+    Least squares of g·f against what the blended picture shows of the subject, weighted for equal errors in sRGB, which
+    makes it a ratio of sums; the sums reach outward under soft edges. Pixels that do not show the subject (a half that
+    is missing, something before it) lose their say: by how far they are from g·f, and by how much nearer they are to
+    what is behind. Where a local gain explains the picture no better than the gain of the whole, that one is kept.
+    """
+    seen = ((blended - (1 - alpha) * behind) / alpha.clamp(min=0.1)).clamp(0, 1)
+    unlit, lit = linear_of_srgb(rgb), linear_of_srgb(seen)
+    inside = alpha**2 * (0.02 + _blur(alpha, DETAIL).clamp(0, 1) ** 8)
+
+    def mean(picture: Tensor, scale: float) -> Tensor:
+        return _blur(alpha * picture, scale) / _blur(alpha, scale).clamp(min=1e-3)
+
+    def error(gain: Tensor) -> Tensor:
+        return _power(seen - srgb_of_linear(unlit * gain).clamp(0, 1))
+
+    absent = mean(_power(seen - behind), DETAIL)
+    trust = torch.ones_like(alpha)
+    for _ in range(GAIN_ROUNDS):
+        weight = inside * trust
+        whole = _overall_gain(weight, unlit, lit)
+        gain = _smooth_ratio(weight * lit, weight * unlit, whole, GAIN_SCALES, GAIN_RIDGE).clamp(*GAIN_LIMITS)
+        wrong = mean(error(gain), DETAIL)
+        trust = absent / (absent + wrong + 1e-4) / (1 + wrong / DISAGREEMENT**2)
+    left, before = mean(error(gain), VERDICT), mean(error(whole), VERDICT)
+    keep = (1 - left / before.clamp(min=1e-5)).clamp(0, 1).sqrt() / (1 + left / AGREEMENT**2)
+    return whole * (gain / whole) ** keep
+
+
+def _overall_gain(weight: Tensor, unlit: Tensor, lit: Tensor) -> Tensor:
+    """The gain (B, 3, 1, 1) of the subject as one; a colour it hardly has takes the gain of its grey."""
+    total = _total(weight).clamp(min=1e-6)
+    light, colour = _total(weight * lit) / total, _total(weight * unlit) / total
+    grey = (light.mean(1, keepdim=True) + 1e-4) / (colour.mean(1, keepdim=True) + 1e-4)
+    return ((light + GREY_RIDGE * grey) / (colour + GREY_RIDGE)).clamp(*GAIN_LIMITS)
+
+
+def _effects(alpha: Tensor, background: Tensor, blended: Tensor) -> tuple[Tensor, Tensor]:
+    """Shadow (B, 1, h, w) and light (B, 3, h, w) in [0, 1] that the subject throws on what is round it.
+
+    blended = background · (1 − shadow) where that is darker, 1 − (1 − background) · (1 − light) where it is brighter.
+    A shadow is grey, and the light of one subject has one colour. What does not fit this is no effect of the subject's
+    but a background painted otherwise, and counts as noise. So does contrast that goes or comes: a moon that is gone is
+    not in the shade, a tree that is gone is not dazzled, a moon that came is no light. As much of an effect is kept as
+    rises above the noise: power / (power + noise).
+    """
+    outside = (1 - 4 * _blur((alpha > OUTLINE).float(), RIM)).clamp(0, 1)
+    window = (4 * _blur((alpha > OUTLINE).float(), REACH) - 0.01).clamp(0, 1)
+    far = (window == 0).to(alpha.dtype)
+    none = torch.zeros_like(alpha[:, :, :1, :1])
+    difference, headroom = blended - background, 1 - background
+
+    def smooth(value: Tensor, weight: Tensor | float, scales: tuple[float, ...]) -> Tensor:
+        return _smooth_ratio(outside * value, outside * weight, none, scales, EFFECT_RIDGE)
+
+    def contrast(picture: Tensor) -> Tensor:
+        return _power(picture - smooth(picture, 1, SURROUNDINGS[:2]))
+
+    def kept(change: Tensor, suspicious: Tensor) -> Tensor:
+        noise = smooth(_power(difference - change) + suspicious, 1, SURROUNDINGS)
+        idle = _total(far * _power(change)) / _total(far).clamp(min=1e-3)
+        found = smooth(_power(change), 1, SURROUNDINGS)
+        return window * found / (found + noise + IDLE * idle + FAINTEST**2)
+
+    darkening = -(difference * background).mean(1, keepdim=True)
+    shadow = smooth(darkening, _power(background) + DARK, SHADOW_SCALES).clamp(0, 1)
+    shadow = shadow * kept(-shadow * background, GONE * contrast(background))
+
+    difference = difference + shadow * background
+    glow = smooth(difference * headroom, headroom.square() + DARK, LIGHT_SCALES).clamp(-1, 1)
+    colour = _total(window * glow.mean(1, keepdim=True).clamp(min=0) * glow).clamp(min=0)
+    colour = colour / colour.amax(1, keepdim=True).clamp(min=1e-6)
+    strength = (glow * colour).sum(1, keepdim=True) / colour.square().sum(1, keepdim=True).clamp(min=1e-6)
+    light = strength.clamp(0, 1) * colour
+    came, gone = contrast(blended), (contrast(background) - contrast(blended)).clamp(min=0)
+    return shadow, light * kept(light * headroom, CAME * came + GONE * gone)
+
+
+def _smooth_ratio(
+    numerator: Tensor, denominator: Tensor, parent: Tensor, scales: tuple[float, ...], ridge: float
+) -> Tensor:
+    """Ratio of blurred sums, coarse to fine; where a scale has little to go by it keeps the coarser one's value."""
+    for scale in scales:
+        parent = (_blur(numerator, scale) + ridge * parent) / (_blur(denominator, scale) + ridge)
+    return parent
+
+
+def _blur(picture: Tensor, scale: float) -> Tensor:
+    """Gaussian blur of width `scale` short sides, nothing beyond the border: two products with banded matrices."""
+    height, width = picture.shape[2:]
+    sigma = scale * min(height, width)
+
+    def kernel(side: int) -> Tensor:
+        place = torch.arange(side, device=picture.device, dtype=picture.dtype)
+        weights = torch.exp(-0.5 * ((place[:, None] - place[None]) / sigma) ** 2)
+        return weights / weights[side // 2].sum()
+
+    return kernel(height) @ picture @ kernel(width)
+
+
+def _power(picture: Tensor) -> Tensor:
+    return picture.square().mean(1, keepdim=True)
+
+
+def _total(picture: Tensor) -> Tensor:
+    return picture.sum((2, 3), keepdim=True)
+
+
+def _on_grid(alpha: Tensor, rgb: Tensor, *pictures: Tensor) -> list[Tensor]:
+    """Alpha, straight colour and pictures at the size of the grid, averaged by area, colour by alpha."""
+    height, width = alpha.shape[2:]
+    factor = GRID / min(height, width)
+    if factor >= 1:
+        return [alpha, rgb, *pictures]
+    size = (round(height * factor), round(width * factor))
+    small = [interpolate(picture, size=size, mode="area") for picture in (alpha, rgb * alpha, *pictures)]
+    return [small[0], small[1] / small[0].clamp(min=1e-4), *small[2:]]
+
+
+def _resized(field: Tensor, like: Tensor) -> Tensor:
+    if field.shape[2:] == like.shape[2:]:
+        return field
+    return interpolate(field, size=like.shape[2:], mode="bilinear", align_corners=False)

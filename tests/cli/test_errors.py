@@ -1,0 +1,119 @@
+"""One sentence for whatever a user can mend, whoever raised it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from layerfusion import LayerFusionError
+from layerfusion.cli import app
+from layerfusion.cli.errors import OneSentence, handle_errors
+
+SOURCE = str(Path(__file__).parents[2] / "src")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["generate", "a", "b", "--steps", "ten"], "'--steps'"),
+        (["generate", "a", "b", "--mask", "both"], "--mask"),
+        (["generate", "a", "b", "c"], "c"),
+        (["export"], "SOURCE"),
+        (["paint"], "paint"),
+    ],
+)
+def test_a_wrong_option_gets_a_sentence(arguments: list[str], says: str) -> None:
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 2
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("error: ") and line.endswith("--help.") and says.lower() in line.lower()
+
+
+def test_no_command_shows_the_help() -> None:
+    ran = CliRunner().invoke(app, [])
+    assert ran.exit_code == 2 and "generate" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (LayerFusionError("the size is odd; give another."), 2, "the size is odd; give another."),
+        (MemoryError(), 2, "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "not enough memory"),
+        (OSError(28, "No space left on device", "/full/disk"), 2, "/full/disk: No space left on device; make room"),
+        (KeyboardInterrupt(), 130, "stopped"),
+    ],
+)
+def test_what_a_user_can_mend_gets_a_sentence(error: BaseException, code: int, says: str) -> None:
+    program = typer.Typer(cls=OneSentence)
+
+    @program.callback()
+    def main() -> None:
+        pass
+
+    @program.command()
+    @handle_errors
+    def fail() -> None:
+        raise error
+
+    ran = CliRunner().invoke(program, ["fail"])
+    assert ran.exit_code == code and says in ran.stderr and "Traceback" not in ran.output
+
+
+def test_our_own_mistakes_keep_their_traceback() -> None:
+    @handle_errors
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+
+def test_module_and_command_are_one() -> None:
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
+    command = [sys.executable, "-m", "layerfusion", "--version"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("layerfusion 0.")
+
+
+def test_a_terminal_of_ascii_is_no_reason_to_fail(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": SOURCE, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "layerfusion", "vocabulary"]
+    ran = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    command = [sys.executable, "-m", "layerfusion", "show", "日本"]
+    ran = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert ran.returncode == 2 and b"does not exist" in ran.stderr and b"Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTERM") or os.name == "nt", reason="needs POSIX signals")
+def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, typer\n"
+        "from layerfusion.cli.errors import OneSentence, handle_errors\n"
+        "from layerfusion.files import atomic_write\n"
+        "app = typer.Typer(cls=OneSentence)\n"
+        "app.callback()(lambda: None)\n"
+        "def write():\n"
+        "    with atomic_write('target.png') as path:\n"
+        "        path.write_text('half'); print('ready', flush=True); time.sleep(60)\n"
+        "app.command('write')(handle_errors(write))\n"
+        "app(['write'])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
+    running = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+    assert running.stdout is not None and running.stdout.readline() == b"ready\n"
+    assert list(tmp_path.iterdir())
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=20) == 143
+    deadline = time.monotonic() + 5
+    while list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.stdout.close()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,290 @@
+"""What diffusers' pipelines can do, on ours: callbacks, LoRA, components left out, distilled guidance, offloading."""
+
+import copy
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback, SDXLCFGCutoffCallback
+from peft import LoraConfig
+
+from layerfusion import LayerFusionError, LayerFusionPipeline
+from tests.tiny import INDEPENDENT, PROMPTS, latents_of, quiet, seeded, tiny_components, tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny_pipeline()
+
+
+@pytest.fixture(autouse=True)
+def same_adapters():
+    """Adapters begin at random."""
+    torch.manual_seed(0)
+
+
+def close(a, b, tolerance=1e-4):
+    torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
+
+
+# --- callbacks --------------------------------------------------------------------------------------------------------
+
+
+def test_guidance_follows_a_callback(pipe):
+    def change(pipeline, step, timestep, tensors):
+        pipeline._guidance_scale = 9.0 if step == 0 else pipeline._guidance_scale
+        return tensors
+
+    changed = latents_of(pipe, callback_on_step_end=change)
+    assert pipe.guidance_scale == 9.0
+    assert (changed - latents_of(pipe)).abs().max() > 0.1
+    # The first step is as it was, the others are as in a run with guidance 9 that begins where it ended.
+    first = latents_of(pipe, num_inference_steps=3, callback_on_step_end=stop_after(0))
+
+    def take(pipeline, step, timestep, tensors):
+        return {"latents": first} if step == 0 else {}
+
+    close(changed, latents_of(pipe, guidance_scale=9.0, callback_on_step_end=take))
+
+
+def stop_after(step):
+    def stop(pipeline, i, timestep, tensors):
+        pipeline._interrupt = i == step
+        return tensors
+
+    return stop
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_guidance_can_be_cut_off(pipe, batch):
+    """diffusers' own callback takes `[-1:]` of each tensor; from then on only conditional halves are computed."""
+    rows = []
+    hook = pipe.unet.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
+    prompts = (["a red fox", "a duck"][:batch], "a snowy forest")
+    callback = SDXLCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=0)
+    cut = latents_of(pipe, *prompts, callback_on_step_end=callback)
+    hook.remove()
+    assert rows == [batch, 6 * batch, batch, 3 * batch, batch, 3 * batch]  # each after its prior pass
+    assert not pipe.do_classifier_free_guidance
+    first = latents_of(pipe, *prompts, callback_on_step_end=stop_after(0))
+
+    def take(pipeline, step, timestep, tensors):
+        return {"latents": first} if step == 0 else {}
+
+    close(cut, latents_of(pipe, *prompts, guidance_scale=1.0, callback_on_step_end=take))
+
+
+def test_a_callback_says_itself_what_it_needs(pipe):
+    class Watch(PipelineCallback):
+        tensor_inputs = ("latents", "prompt_embeds", "add_text_embeds", "add_time_ids")
+
+        def callback_fn(self, pipeline, step, timestep, tensors):
+            shapes.append({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+            return tensors
+
+    shapes = []
+    watched = latents_of(pipe, callback_on_step_end=MultiPipelineCallbacks([Watch()]))
+    close(watched, latents_of(pipe), 0)
+    expected = {"latents": (3, 1, 4, 8, 8), "prompt_embeds": (2, 3, 1, 77, 40), "add_text_embeds": (2, 3, 1, 24)}
+    assert shapes == [expected | {"add_time_ids": (2, 3, 1, 6)}] * 3
+
+
+def test_prompts_can_change_on_the_way(pipe):
+    other = pipe.encode_prompt("a duck", do_classifier_free_guidance=True)
+
+    def change(pipeline, step, timestep, tensors):
+        if step == 0:
+            tensors["prompt_embeds"][-1, 0], tensors["add_text_embeds"][-1, 0] = other[0], other[2]
+        return tensors
+
+    names = ("prompt_embeds", "add_text_embeds")
+    changed = latents_of(
+        pipe, config=INDEPENDENT, callback_on_step_end=change, callback_on_step_end_tensor_inputs=names
+    )
+    difference = (changed - latents_of(pipe, config=INDEPENDENT)).abs().amax(dim=(1, 2, 3, 4))
+    assert difference[0] > 0.05 and (difference[1:] == 0).all()
+
+
+def test_guidance_cannot_be_turned_on_where_there_is_none(pipe):
+    def turn_on(pipeline, step, timestep, tensors):
+        pipeline._guidance_scale = 5.0
+        return tensors
+
+    with pytest.raises(LayerFusionError, match="begin the run with a guidance_scale above 1"):
+        latents_of(pipe, guidance_scale=1.0, callback_on_step_end=turn_on)
+
+
+# --- LoRA -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_way_to_scale_a_lora_agrees():
+    pipe = tiny_pipeline()
+    plain = latents_of(pipe)
+    config = LoraConfig(r=2, target_modules=["to_q", "to_v", "to_out.0"], init_lora_weights=False)
+    pipe.unet.add_adapter(config, adapter_name="style")
+    pipe.text_encoder.add_adapter(
+        LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False), adapter_name="style"
+    )
+    whole = latents_of(pipe)
+    half = latents_of(pipe, cross_attention_kwargs={"scale": 0.5})
+    assert (half - plain).abs().max() > 0.05 and (half - whole).abs().max() > 0.05
+    close(latents_of(pipe, cross_attention_kwargs={"scale": 0.0}), plain)
+    close(latents_of(pipe), whole, 0)  # the scale was of that run alone
+    pipe.set_adapters("style", 0.5)
+    close(latents_of(pipe), half)
+    pipe.set_adapters("style", 1.0)
+    pipe.fuse_foreground()
+    pipe.fuse_lora(lora_scale=0.5)
+    close(latents_of(pipe), half)
+    pipe.unload_lora_weights()  # leaves the fused weights and plain layers
+    close(latents_of(pipe), half)
+
+
+def test_other_attention_arguments_are_refused(pipe):
+    with pytest.raises(LayerFusionError, match="has gligen, ip_adapter_masks; give only a LoRA's scale"):
+        latents_of(pipe, cross_attention_kwargs={"scale": 1.0, "gligen": {}, "ip_adapter_masks": []})
+
+
+def test_a_dora_is_refused_until_it_is_fused():
+    pipe = tiny_pipeline()
+    pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q"], init_lora_weights=False, use_dora=True))
+    with pytest.raises(LayerFusionError, match=r"such as a DoRA.*fuse_lora\(\)"):
+        latents_of(pipe)
+    pipe.fuse_lora()
+    assert latents_of(pipe).isfinite().all()
+
+
+# --- components -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_that_only_encodes(pipe, tmp_path):
+    encoder = LayerFusionPipeline.from_pretrained(save(pipe, tmp_path), unet=None, vae=None, foreground=None)
+    embeds = {}
+    for name, prompt in zip(("foreground", "background"), PROMPTS, strict=True):
+        values = encoder.encode_prompt(prompt, do_classifier_free_guidance=True)
+        for which, value in zip(("{}", "negative_{}", "pooled_{}", "negative_pooled_{}"), values, strict=True):
+            embeds[f"{which}_prompt_embeds".format(name)] = value
+    painter = quiet(
+        LayerFusionPipeline.from_pretrained(
+            tmp_path / "whole", text_encoder=None, text_encoder_2=None, tokenizer=None, tokenizer_2=None
+        )
+    )
+    end = pipe.tokenizer(PROMPTS[0]).input_ids.index(pipe.tokenizer.eos_token_id)
+    close(latents_of(painter, None, None, foreground_eos=[end], **embeds), latents_of(pipe))
+    with pytest.raises(LayerFusionError, match="no tokenizer_2; give it, or embeddings in place of prompts"):
+        latents_of(painter)
+    # What was left out stays out when the rest is saved and loaded.
+    encoder.save_pretrained(tmp_path / "encoder")
+    assert not (tmp_path / "encoder" / "unet").exists()
+    again = LayerFusionPipeline.from_pretrained(tmp_path / "encoder")
+    assert again.unet is None and again.vae is None and again.foreground is None
+    close(again.encode_prompt("a fox")[0], encoder.encode_prompt("a fox")[0], 0)
+    with pytest.raises(LayerFusionError, match="the pipeline has no unet; give it to from_pretrained"):
+        latents_of(again)
+
+
+def save(pipe, folder):
+    pipe.save_pretrained(folder / "whole")
+    return folder / "whole"
+
+
+@pytest.mark.parametrize("name", ["foreground", "vae", "transparent_decoder"])
+def test_a_missing_component_gets_a_sentence(pipe, tmp_path, name):
+    loaded = quiet(LayerFusionPipeline.from_pretrained(save(pipe, tmp_path), **{name: None}))
+    with pytest.raises(LayerFusionError, match=f"the pipeline has no {name}; give it"):
+        loaded(*PROMPTS)
+    if name != "foreground":
+        assert latents_of(loaded).isfinite().all()
+
+
+def test_diffusers_finds_the_class_of_a_saved_pipeline(pipe, tmp_path):
+    loaded = quiet(diffusers.DiffusionPipeline.from_pretrained(save(pipe, tmp_path)))
+    assert type(loaded) is LayerFusionPipeline
+    close(latents_of(loaded), latents_of(pipe))
+
+
+# --- a UNet distilled for guidance ------------------------------------------------------------------------------------
+
+
+def test_a_distilled_unet_is_told_the_guidance():
+    """The full LCM-SDXL takes the guidance scale as an embedding, and runs without an unconditional half."""
+    torch.manual_seed(0)
+    components = tiny_components()
+    config = {name: value for name, value in components["unet"].config.items() if not name.startswith("_")}
+    unet = UNet2DConditionModel(**config | {"time_cond_proj_dim": 16}).eval()
+    pipe = tiny_pipeline(unet=unet, transparent_decoder=None)
+    merged = copy.deepcopy(unet)
+    pipe.foreground.merge_into(merged)
+    expected = []
+    for prompt, model in ((PROMPTS[0], merged), (PROMPTS[1], unet), (PROMPTS[1], unet)):
+        sdxl = quiet(StableDiffusionXLPipeline(**components | {"unet": model}, add_watermarker=False))
+        run = {"num_inference_steps": 3, "guidance_scale": 4.0, "height": 64, "width": 64}
+        expected.append(sdxl(prompt, generator=seeded(), output_type="latent", **run).images)
+    close(latents_of(pipe, config=INDEPENDENT), torch.stack(expected))
+    assert (latents_of(pipe) - latents_of(pipe, guidance_scale=8.0)).abs().max() > 1e-3
+    assert not pipe.do_classifier_free_guidance
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_group_offload_to_disk_keeps_components_apart(tmp_path):
+    pipe = tiny_pipeline()
+    run = {"num_inference_steps": 2, "height": 64, "width": 64, "output_type": "np"}
+    before = pipe(*PROMPTS, generator=seeded(), **run)
+    pipe.enable_group_offload(torch.device("cpu"), offload_type="leaf_level", offload_to_disk_path=tmp_path)
+    folders = {folder.name for folder in tmp_path.iterdir()}
+    assert folders == {"unet", "vae", "text_encoder", "text_encoder_2", "foreground", "transparent_decoder"}
+    after = pipe(*PROMPTS, generator=seeded(), **run)
+    for name in ("foreground", "background", "blended"):
+        np.testing.assert_allclose(getattr(after, name), getattr(before, name), atol=1e-4)
+
+
+def test_fused_foreground_weights_follow_a_lora():
+    pipe = tiny_pipeline()
+    pipe.fuse_foreground()
+    pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    pipe.fuse_lora()
+    pipe.unload_lora_weights()
+    fused = latents_of(pipe, config=INDEPENDENT)
+    pipe.unfuse_foreground()
+    close(fused, latents_of(pipe, config=INDEPENDENT), 1e-3)
+
+
+# --- embeddings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"foreground_eos": [77]}, "foreground_eos is [77]; give 1 of 77 places, counted from 0"),
+        ({"foreground_eos": [-1]}, "foreground_eos is [-1]; give 1 of 77 places"),
+        ({"foreground_eos": [3, 4]}, "foreground_eos is [3, 4]; give 1 of 77 places"),
+        ({"foreground_eos": None}, "come without foreground_eos"),
+        ({"pooled_foreground_prompt_embeds": None}, "pooled_foreground_prompt_embeds belong together"),
+        (
+            {"negative_pooled_background_prompt_embeds": None},
+            "negative_background_prompt_embeds and negative_pooled_background_prompt_embeds belong together",
+        ),
+        (
+            {"negative_background_prompt": "blur"},
+            "either negative_background_prompt or negative_background_prompt_embeds",
+        ),
+        (
+            {"negative_foreground_prompt_embeds": torch.zeros(1, 154, 40)},
+            "have the shapes (1, 77, 40) and (1, 154, 40); give all the same",
+        ),
+        ({"background_prompt_embeds": torch.zeros(1, 154, 40)}, "have the shapes (1, 77, 40) and (1, 154, 40)"),
+    ],
+)
+def test_embeddings_that_do_not_fit_get_a_sentence(pipe, change, sentence):
+    embeds = {"foreground_eos": [3]}
+    for name in ("foreground", "background"):
+        values = pipe.encode_prompt("a fox", do_classifier_free_guidance=True)
+        for which, value in zip(("{}", "negative_{}", "pooled_{}", "negative_pooled_{}"), values, strict=True):
+            embeds[f"{which}_prompt_embeds".format(name)] = value
+    with pytest.raises(LayerFusionError) as error:
+        latents_of(pipe, None, None, **embeds | change)
+    assert sentence in str(error.value)
