@@ -94,6 +94,10 @@ def claims_huge_member(path: Path) -> Path:
     return with_bytes(path, bytes(data))
 
 
+def page(path: Path, old: bytes, new: bytes) -> Path:
+    return with_bytes(path, write(example_stack(), path).read_bytes().replace(old, new, 1))
+
+
 def packed(path: Path, how: int) -> Path:
     with zipfile.ZipFile(path, "w", how) as archive:
         for name, data in {"mimetype": MIMETYPE, "stack.xml": STACK, "data/a.png": png()}.items():
@@ -232,6 +236,21 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "folder group": (lambda p: folder(p / "s", group=5), "layer 0 lacks a field"),
     "folder group name": (lambda p: folder(p / "s", group="a\nb"), "cannot be a group's name"),
     "folder provenance": (lambda p: folder(p / "s", provenance=[1]), "provenance is a dictionary"),
+    "page of another": (lambda p: with_bytes(p / "a.html", b"<!doctype html><p>Hello"), "a page without layers"),
+    "page cut": (
+        lambda p: with_bytes(p / "a.html", write(example_stack(), p / "b.html").read_bytes()[:9000]),
+        "is cut short",
+    ),
+    "page with a script": (
+        lambda p: page(p / "a.html", b'"src": "data:image/png', b'"src": "data:text/html'),
+        "layer 0",
+    ),
+    "page with an address": (lambda p: page(p / "a.html", b'"src": "data:', b'"src": "http:'), "layer 0 lacks a field"),
+    "page picture damaged": (
+        lambda p: page(p / "a.html", b"base64,iVBOR", b"base64,i!BOR"),
+        "has a picture that is damaged",
+    ),
+    "page picture of another kind": (lambda p: page(p / "a.html", b"base64,iVBOR", b"base64,AAAA"), "is damaged"),
     "pipe": (lambda p: pipe(p / "a.psd"), "is no ordinary file"),
     "pipe named ora": (lambda p: pipe(p / "a.ora"), "is no ordinary file"),
     "pipe for a picture": (lambda p: piped(p / "s", "00-background.png"), "is no ordinary file"),
@@ -313,7 +332,7 @@ def test_any_damage_is_a_sentence_or_a_stack(data: st.DataObject) -> None:
     import tempfile
     import warnings
 
-    kind = data.draw(st.sampled_from(["psd", "ora"]))
+    kind = data.draw(st.sampled_from(["psd", "ora", "html"]))
     whole = bytearray(WHOLE[kind])
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
@@ -335,7 +354,7 @@ def _whole() -> dict[str, bytes]:
     small = LayerStack(12, 9, list(example_stack(12, 9))[:3])
     small.layers = [small[0], *(layer for layer in small.layers[1:])]
     with tempfile.TemporaryDirectory() as place:
-        return {kind: write(small, Path(place) / f"a.{kind}").read_bytes() for kind in ("psd", "ora")}
+        return {kind: write(small, Path(place) / f"a.{kind}").read_bytes() for kind in ("psd", "ora", "html")}
 
 
 WHOLE = _whole()

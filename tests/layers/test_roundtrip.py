@@ -38,6 +38,13 @@ def test_ora(stack: LayerStack) -> None:
     assert [layer.opacity for layer in again] == [layer.opacity for layer in stack]
 
 
+@given(stacks(exact=False))
+def test_a_page_keeps_everything_but_the_clear_border(stack: LayerStack) -> None:
+    again = through(stack, "stack.html")
+    assert_same(again, stack.copy([layer.trimmed(2) for layer in stack]))
+    assert [layer.opacity for layer in again] == [layer.opacity for layer in stack]
+
+
 @pytest.mark.parametrize("ending", ["psd", "ora"])
 def test_placements_are_baked_where_the_kind_has_none(ending: str, tmp_path: Path) -> None:
     stack = example_stack()

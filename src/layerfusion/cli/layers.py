@@ -20,7 +20,7 @@ from layerfusion.layers.limits import decode
 from layerfusion.layers.sheet import contact_sheet
 
 Source = Annotated[
-    Path, typer.Argument(help="A triplet's folder, a folder of PNGs with stack.json, a .psd or an .ora.")
+    Path, typer.Argument(help="A triplet's folder, a folder of PNGs with stack.json, a .psd, .ora or .html.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")]
 TARGETS = f"a folder, .{', .'.join(FORMATS)}"

@@ -29,13 +29,13 @@ FORMATS: dict[str, Format] = {
     "pptx": Format("PowerPoint", pptx.write, needs="pptx"),
     "tiff": Format("multi-page TIFF", tiff.write),
     "tif": Format("multi-page TIFF", tiff.write),
-    "html": Format("web page", html.write),
+    "html": Format("web page", html.write, html.read),
     "png": Format("flattened PNG", flat.write),
     "webp": Format("flattened WebP", flat.write),
     "avif": Format("flattened AVIF", flat.write),
     "jpg": Format("flattened JPEG", flat.write),
 }
-READABLE = "a folder of PNGs, .psd or .ora"
+READABLE = "a folder of PNGs, .psd, .ora or .html"
 
 
 def _format(path: Path) -> Format:
@@ -110,7 +110,7 @@ def write_all(stack: LayerStack, paths: Sequence[str | os.PathLike[str]], overwr
 
 
 def read(path: str | os.PathLike[str]) -> LayerStack:
-    """Read a folder of PNGs with its manifest, a triplet's folder, a .psd or an .ora.
+    """Read a folder of PNGs with its manifest, a triplet's folder, a .psd, an .ora, or a page that was written here.
 
     Raises:
         LayerFusionError: it is missing, of another kind, damaged, or too large.

@@ -107,13 +107,13 @@ def check_memory(canvas: tuple[int, int], layers: Iterable[tuple[Size, Size]], w
         )
 
 
-def parse_json(data: bytes, what: str) -> Any:
-    """JSON, UTF-8, of at most MAX_TEXT_BYTES, whose numbers are of ordinary size.
+def parse_json(data: bytes, what: str, most: int = MAX_TEXT_BYTES) -> Any:
+    """JSON, UTF-8, of at most `most` bytes, whose numbers are of ordinary size.
 
     Raises:
         LayerFusionError: it is longer, broken, nested too deeply, or has a number that no setting needs.
     """
-    if len(data) > MAX_TEXT_BYTES:
+    if len(data) > most:
         raise LayerFusionError(f"{what} is far larger than any stack needs; it is not opened.")
 
     def number(text: str) -> int | float:

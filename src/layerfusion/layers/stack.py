@@ -73,7 +73,7 @@ class LayerStack:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "LayerStack":
-        """Read a folder of PNGs, a triplet's folder, a .psd or an .ora; errors as for `layers.read`."""
+        """Read a folder of PNGs, a triplet's folder, a .psd, .ora or .html; errors as for `layers.read`."""
         return cls._storage.read(path)
 
     def save(self, path: str | os.PathLike[str]) -> Path:

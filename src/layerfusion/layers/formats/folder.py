@@ -1,7 +1,6 @@
-"""A folder of PNGs with a manifest: the only kind that keeps placements as they were given.
+"""A folder of PNGs with a manifest: with the page the only kind that keeps placements as they were given.
 
-`stack.json` holds the canvas size, the provenance and, bottom first, each layer's file, name, placement (the six
-numbers of Affine), opacity, visibility, blend mode and group. `composite.png` is for the eye and is not read back.
+`stack.json` is the manifest, in which each layer names its file. `composite.png` is for the eye and is not read back.
 """
 
 import json
@@ -14,17 +13,13 @@ from PIL import Image
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import PREFIX, look
-from layerfusion.layers.affine import Affine
-from layerfusion.layers.layer import Layer
-from layerfusion.layers.limits import check_memory, decode, read_json, size_of
+from layerfusion.layers.formats import manifest
+from layerfusion.layers.limits import decode, read_json
 from layerfusion.layers.pictures import save_png
 from layerfusion.layers.provenance import png_texts
-from layerfusion.layers.resample import grid_size
-from layerfusion.layers.stack import MAX_LAYERS, LayerStack, stack_from_triplet
+from layerfusion.layers.stack import LayerStack, stack_from_triplet
 
 MANIFEST, RECORD = "stack.json", "triplet.json"
-KIND = "layerfusion-stack"
-VERSION = 2  # the first had no groups; it is still read
 
 
 def write(stack: LayerStack, folder: Path) -> None:
@@ -34,27 +29,10 @@ def write(stack: LayerStack, folder: Path) -> None:
         slug = re.sub(r"[^a-z0-9]+", "-", layer.name.lower()).strip("-")[:40] or "layer"
         file = f"{number:02d}-{slug}.png"
         save_png(layer.image, folder / file)
-        entries.append(
-            {
-                "file": file,
-                "name": layer.name,
-                "placement": layer.placement.as_tuple(),
-                "opacity": layer.opacity,
-                "visible": layer.visible,
-                "blend": layer.blend,
-                "group": layer.group,
-            }
-        )
+        entries.append({"file": file, **manifest.describe_layer(layer)})
     save_png(stack.composite(), folder / "composite.png", png_texts(stack.provenance))
-    manifest = {
-        "format": KIND,
-        "version": VERSION,
-        "width": stack.width,
-        "height": stack.height,
-        "provenance": stack.provenance,
-        "layers": entries,
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(manifest.describe(stack, entries), ensure_ascii=False, indent=2)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def check_replaceable(path: Path) -> None:
@@ -85,55 +63,20 @@ def read(path: Path) -> LayerStack:
 
 
 def _read_stack(path: Path) -> LayerStack:
-    manifest = _manifest(path)
-    stack = LayerStack(manifest["width"], manifest["height"], None, manifest.get("provenance"))
-    files = [path / entry["file"] for entry in manifest["layers"]]
-    own = [size_of(file, str(file), ("PNG",)) for file in files]
-    places = [Affine(*entry["placement"]) for entry in manifest["layers"]]
-    placed = [grid_size(place, size, stack.size) for place, size in zip(places, own, strict=True)]
-    check_memory(stack.size, zip(own, placed, strict=True), str(path))
-    for entry, place, file in zip(manifest["layers"], places, files, strict=True):
-        pixels, group = decode(file, str(file), ("PNG",)), entry.get("group")
-        stack.layers.append(
-            Layer(entry["name"], pixels, place, entry["opacity"], entry["visible"], entry["blend"], group)
-        )
-    return stack
+    described = _manifest(path)
+    files = [path / entry["file"] for entry in described["layers"]]
+    return manifest.stack_of(described, [(file, str(file)) for file in files], str(path))
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    """The manifest, checked: every field is there, of the right type, and files are plain names in this folder."""
     file = path / MANIFEST
-    manifest = read_json(file)
-    if not isinstance(manifest, dict) or manifest.get("format") != KIND or manifest.get("version") not in (1, VERSION):
-        raise LayerFusionError(f"{file} is not a {KIND} manifest of version 1 or {VERSION}; get or make it again.")
-    layers = manifest.get("layers")
-    sides = [manifest.get("width"), manifest.get("height")]
-    if any(type(side) is not int for side in sides) or not isinstance(layers, list) or len(layers) > MAX_LAYERS:
-        raise LayerFusionError(f"{file} needs a width, a height and at most {MAX_LAYERS} layers; make it again.")
-    for number, entry in enumerate(layers):
-        if not _is_entry(entry):
-            raise LayerFusionError(f"{file}: layer {number} lacks a field or has one of the wrong type; mend it.")
-    return manifest
+    return manifest.check(read_json(file), str(file), _names_its_file)
 
 
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict):
-        return False
-    placement, opacity = entry.get("placement"), entry.get("opacity")
-    file, name = entry.get("file"), entry.get("name")
-    return (
-        isinstance(file, str)
-        and file == Path(file).name
-        and "\\" not in file
-        and "\0" not in file
-        and isinstance(name, str)
-        and isinstance(placement, list)
-        and len(placement) == 6
-        and all(type(number) in (int, float) for number in [*placement, opacity])
-        and isinstance(entry.get("visible"), bool)
-        and isinstance(entry.get("blend"), str)
-        and isinstance(entry.get("group"), str | None)
-    )
+def _names_its_file(entry: dict[str, Any]) -> bool:
+    """Whether a picture is named by a plain name in this folder."""
+    file = entry.get("file")
+    return isinstance(file, str) and file == Path(file).name and "\\" not in file and "\0" not in file
 
 
 def _read_triplet(path: Path) -> LayerStack:
