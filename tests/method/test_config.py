@@ -12,6 +12,8 @@ def test_defaults_are_the_papers():
     assert (config.mask, config.boundary, config.structure_from) == ("combined", 10.0, "prior_pass")
     assert config.blend and config.update_foreground and config.share_attention and config.share_noise
     assert config.blend_range == (0.0, 1.0) and config.blocks == ("*",)
+    assert config.mask_range == (0.0, 1.0) and config.align == 0
+    assert LayerFusionConfig.paper() == config
 
 
 @given(
@@ -19,6 +21,8 @@ def test_defaults_are_the_papers():
         LayerFusionConfig,
         mask=st.sampled_from(["combined", "self", "cross"]),
         boundary=st.floats(0.01, 1000),
+        mask_range=st.tuples(st.floats(0, 0.4), st.floats(0.5, 1)),
+        align=st.floats(0, 1),
         structure_layer=st.none() | st.text(),
         structure_sign=st.sampled_from([None, 1, -1]),
         structure_from=st.sampled_from(["prior_pass", "previous_step"]),
@@ -37,6 +41,8 @@ def test_json_round_trip(config):
         ({"mask": "all"}, "mask is 'all'; choose one of combined, self, cross."),
         ({"boundary": 0}, "boundary is 0"),
         ({"boundary": float("nan")}, "boundary is nan"),
+        ({"mask_range": (0.8, 0.8)}, "mask_range is (0.8, 0.8)"),
+        ({"align": 1.5}, "align is 1.5"),
         ({"structure_sign": 2}, "structure_sign is 2"),
         ({"structure_from": "thin air"}, "choose one of prior_pass, previous_step."),
         ({"blend_range": (0.8, 0.2)}, "blend_range is (0.8, 0.2)"),

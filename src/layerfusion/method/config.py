@@ -20,6 +20,10 @@ class LayerFusionConfig:
         mask: What the masks are made of: "combined" (s'·c), "self" (s' alone, c ≡ 1) or "cross" (c alone, s' ≡ 1);
             the ablation of Fig. 8c.
         boundary: d, the soft decision boundary coefficient of mask_hard, > 0 (Fig. 8d; 10 in the paper).
+        mask_range: Quantiles of s'·c between which mask_soft rises from 0 to 1, 0 ≤ low < high ≤ 1; (0, 1) is the
+            paper's min–max. A narrower range fills the inside of the subject, which is then whole but less in the light.
+        align: λ in [0, 1], how far a_FG is moved to the mean of a_Blended inside the mask before Eq. 1: it brings the
+            light back. 0 in the paper.
         structure_layer: The self-attention whose map gives the structure prior, by its path in the UNet
             ("up_blocks.1.attentions.2.transformer_blocks.1.attn1"). None takes the choice saved with the model, and
             where the model has none the last self-attention, as in the paper (Fig. 9 varies it).
@@ -36,6 +40,8 @@ class LayerFusionConfig:
 
     mask: Mask = "combined"
     boundary: float = 10.0
+    mask_range: tuple[float, float] = (0.0, 1.0)
+    align: float = 0.0
     structure_layer: str | None = None
     structure_sign: int | None = None
     structure_from: StructureSource = "prior_pass"
@@ -48,6 +54,7 @@ class LayerFusionConfig:
 
     def __post_init__(self) -> None:
         # JSON has no tuples: a configuration read from a file arrives with lists.
+        object.__setattr__(self, "mask_range", tuple(self.mask_range))
         object.__setattr__(self, "blend_range", tuple(self.blend_range))
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if self.mask not in get_args(Mask):
@@ -57,12 +64,21 @@ class LayerFusionConfig:
             raise LayerFusionError(f"structure_from is {self.structure_from!r}; choose one of {options}.")
         if not 0 < self.boundary < float("inf"):
             raise LayerFusionError(f"boundary is {self.boundary}; give a number above 0 (the paper uses 10).")
+        if len(self.mask_range) != 2 or not 0 <= self.mask_range[0] < self.mask_range[1] <= 1:
+            raise LayerFusionError(f"mask_range is {self.mask_range}; give two quantiles, 0 <= low < high <= 1.")
+        if not 0 <= self.align <= 1:
+            raise LayerFusionError(f"align is {self.align}; give a number from 0 (the paper's) to 1.")
         if self.structure_sign not in (None, 1, -1):
             raise LayerFusionError(f"structure_sign is {self.structure_sign}; give 1 (the paper's) or -1.")
         if len(self.blend_range) != 2 or not 0 <= self.blend_range[0] <= self.blend_range[1] <= 1:
             raise LayerFusionError(f"blend_range is {self.blend_range}; give two fractions, 0 <= start <= end <= 1.")
         if not self.blocks:
             raise LayerFusionError('blocks is empty; give glob patterns, or turn blending off with "blend".')
+
+    @classmethod
+    def paper(cls) -> "LayerFusionConfig":
+        """The paper's method, whatever a model prefers. These are the defaults of the class."""
+        return cls()
 
     def blends_at(self, step: int, num_steps: int) -> bool:
         """Whether Eq. 1 acts at this step (counted from 0) of `num_steps`."""
