@@ -21,7 +21,7 @@ class LayerFusionConfig:
             the ablation of Fig. 8c.
         boundary: d, the soft decision boundary coefficient of mask_hard, > 0 (Fig. 8d; 10 in the paper).
         mask_range: Quantiles of s'·c between which mask_soft rises from 0 to 1, 0 ≤ low < high ≤ 1; (0, 1) is the
-            paper's min–max. A narrower range fills the inside of the subject, which is then whole but less in the light.
+            paper's min–max. A narrower range fills the inside of the subject: it is more whole, and less in the light.
         align: λ in [0, 1], how far a_FG is moved to the mean of a_Blended inside the mask before Eq. 1: it brings the
             light back. 0 in the paper.
         structure_layer: The self-attention whose map gives the structure prior, by its path in the UNet
