@@ -12,7 +12,7 @@ def test_defaults_are_the_papers():
     assert (config.mask, config.boundary, config.structure_from) == ("combined", 10.0, "prior_pass")
     assert config.blend and config.update_foreground and config.share_attention and config.share_noise
     assert config.blend_range == (0.0, 1.0) and config.blocks == ("*",)
-    assert config.mask_range == (0.0, 1.0) and config.align == 0
+    assert config.mask_range == (0.0, 1.0) and config.align == config.detail == 0
     assert LayerFusionConfig.paper() == config
 
 
@@ -23,6 +23,9 @@ def test_defaults_are_the_papers():
         boundary=st.floats(0.01, 1000),
         mask_range=st.tuples(st.floats(0, 0.4), st.floats(0.5, 1)),
         align=st.floats(0, 1),
+        detail=st.floats(0, 1),
+        light=st.floats(0, 1),
+        detail_range=st.tuples(st.floats(0, 0.5), st.floats(0.5, 1)),
         structure_layer=st.none() | st.text(),
         structure_sign=st.sampled_from([None, 1, -1]),
         structure_from=st.sampled_from(["prior_pass", "previous_step"]),
@@ -43,6 +46,9 @@ def test_json_round_trip(config):
         ({"boundary": float("nan")}, "boundary is nan"),
         ({"mask_range": (0.8, 0.8)}, "mask_range is (0.8, 0.8)"),
         ({"align": 1.5}, "align is 1.5"),
+        ({"detail": -0.1}, "detail is -0.1"),
+        ({"light": float("nan")}, "light is nan"),
+        ({"detail_range": (0.5, 1.5)}, "detail_range is (0.5, 1.5)"),
         ({"structure_sign": 2}, "structure_sign is 2"),
         ({"structure_from": "thin air"}, "choose one of prior_pass, previous_step."),
         ({"blend_range": (0.8, 0.2)}, "blend_range is (0.8, 0.2)"),

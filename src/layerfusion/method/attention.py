@@ -67,6 +67,7 @@ class UNetPass:
         take_structure: Whether s' is taken at the structure layer. A pass of foregrounds alone (the prior pass) ends
             there.
         observer: Notes what the attentions see; None notes nothing.
+        soft_masks: Filled by the call: mask_soft of every attention in which Eq. 1 acted, (F, B, M) each.
     """
 
     layout: StreamLayout
@@ -76,6 +77,7 @@ class UNetPass:
     structure: Tensor | None = None
     take_structure: bool = False
     observer: Observer | None = None
+    soft_masks: list[Tensor] = field(default_factory=list)
 
 
 class StructureReady(Exception):
@@ -179,7 +181,8 @@ class JointAttention:
         if self.current.observer is not None:
             self.current.observer.note_maps(layer, self.current.size, self.current.layout, (s, c, soft, hard))
         per_foreground = (len(self.current.layout.foregrounds), self.current.layout.batch)
-        return soft.unflatten(0, per_foreground), hard.unflatten(0, per_foreground)
+        self.current.soft_masks.append(soft.unflatten(0, per_foreground))
+        return self.current.soft_masks[-1], hard.unflatten(0, per_foreground)
 
     def blend(self, attention: Tensor, soft: Tensor, hard: Tensor) -> None:
         """Eq. 1 and 2 on the attention outputs (S·G·B, M, channels), in place.

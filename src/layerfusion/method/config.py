@@ -24,6 +24,11 @@ class LayerFusionConfig:
             paper's min–max. A narrower range fills the inside of the subject: it is more whole, and less in the light.
         align: λ in [0, 1], how far a_FG is moved to the mean of a_Blended inside the mask before Eq. 1: it brings the
             light back. 0 in the paper.
+        detail: κ in [0, 1], how much of the foreground's detail the blended stream's predicted latent takes on inside
+            the subject, after each step; see `method.detail`. 0 in the paper.
+        light: η in [0, 1], how far that detail follows the light of the blended stream; 0 keeps the foreground's own
+            colours. Acts only with `detail`.
+        detail_range: The part of the run in which `detail` acts, as `blend_range`; it needs Eq. 1 in the same steps.
         structure_layer: The self-attention whose map gives the structure prior, by its path in the UNet
             ("up_blocks.1.attentions.2.transformer_blocks.1.attn1"). None takes the choice saved with the model, and
             where the model has none the last self-attention, as in the paper (Fig. 9 varies it).
@@ -42,6 +47,9 @@ class LayerFusionConfig:
     boundary: float = 10.0
     mask_range: tuple[float, float] = (0.0, 1.0)
     align: float = 0.0
+    detail: float = 0.0
+    light: float = 1.0
+    detail_range: tuple[float, float] = (0.5, 1.0)
     structure_layer: str | None = None
     structure_sign: int | None = None
     structure_from: StructureSource = "prior_pass"
@@ -54,9 +62,8 @@ class LayerFusionConfig:
 
     def __post_init__(self) -> None:
         # JSON has no tuples: a configuration read from a file arrives with lists.
-        object.__setattr__(self, "mask_range", tuple(self.mask_range))
-        object.__setattr__(self, "blend_range", tuple(self.blend_range))
-        object.__setattr__(self, "blocks", tuple(self.blocks))
+        for name in ("mask_range", "detail_range", "blend_range", "blocks"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.mask not in get_args(Mask):
             raise LayerFusionError(f"mask is {self.mask!r}; choose one of {', '.join(get_args(Mask))}.")
         if self.structure_from not in get_args(StructureSource):
@@ -66,19 +73,17 @@ class LayerFusionConfig:
             raise LayerFusionError(f"boundary is {self.boundary}; give a number above 0 (the paper uses 10).")
         if len(self.mask_range) != 2 or not 0 <= self.mask_range[0] < self.mask_range[1] <= 1:
             raise LayerFusionError(f"mask_range is {self.mask_range}; give two quantiles, 0 <= low < high <= 1.")
-        if not 0 <= self.align <= 1:
-            raise LayerFusionError(f"align is {self.align}; give a number from 0 (the paper's) to 1.")
+        for name in ("align", "detail", "light"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise LayerFusionError(f"{name} is {getattr(self, name)}; give a number from 0 to 1.")
         if self.structure_sign not in (None, 1, -1):
             raise LayerFusionError(f"structure_sign is {self.structure_sign}; give 1 (the paper's) or -1.")
-        if len(self.blend_range) != 2 or not 0 <= self.blend_range[0] <= self.blend_range[1] <= 1:
-            raise LayerFusionError(f"blend_range is {self.blend_range}; give two fractions, 0 <= start <= end <= 1.")
+        for name in ("blend_range", "detail_range"):
+            span = getattr(self, name)
+            if len(span) != 2 or not 0 <= span[0] <= span[1] <= 1:
+                raise LayerFusionError(f"{name} is {span}; give two fractions, 0 <= start <= end <= 1.")
         if not self.blocks:
             raise LayerFusionError('blocks is empty; give glob patterns, or turn blending off with "blend".')
-
-    @classmethod
-    def paper(cls) -> "LayerFusionConfig":
-        """The paper's method, whatever a model prefers. These are the defaults of the class."""
-        return cls()
 
     def blends_at(self, step: int, num_steps: int) -> bool:
         """Whether Eq. 1 acts at this step (counted from 0) of `num_steps`."""
@@ -88,6 +93,11 @@ class LayerFusionConfig:
     def paper(cls) -> "LayerFusionConfig":
         """The paper's own switches, whatever a model's own are."""
         return cls()
+
+    def details_at(self, step: int, num_steps: int) -> bool:
+        """Whether detail is transferred at this step (counted from 0) of `num_steps`."""
+        within = self.detail_range[0] <= step / num_steps < self.detail_range[1]
+        return self.detail > 0 and within and self.blends_at(step, num_steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them; `from_dict` gives the same configuration back."""
