@@ -1,7 +1,7 @@
 """Every switch of the method, in one frozen object with the paper's values as defaults."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -98,6 +98,19 @@ class LayerFusionConfig:
         """Whether detail is transferred at this step (counted from 0) of `num_steps`."""
         within = self.detail_range[0] <= step / num_steps < self.detail_range[1]
         return self.detail > 0 and within and self.blends_at(step, num_steps)
+
+    def with_harmony(self, harmony: float) -> "LayerFusionConfig":
+        """The same with one dial: 0 is faithful to the foreground's own colours, 1 harmonized with the scene.
+
+        All of the detail is transferred, so that the subject is whole; up to one half, ever more in the light of the
+        blended stream (η = 2 · harmony), and beyond it, its attention follows that light as well (λ = harmony − ½).
+
+        Raises:
+            LayerFusionError: it is not within 0 and 1.
+        """
+        if not 0 <= harmony <= 1:
+            raise LayerFusionError(f"harmony is {harmony}; give a number from 0 (faithful) to 1 (harmonized).")
+        return replace(self, detail=1.0, light=min(2 * harmony, 1.0), align=max(harmony - 0.5, 0.0))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them; `from_dict` gives the same configuration back."""
