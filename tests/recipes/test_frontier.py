@@ -72,7 +72,7 @@ def test_the_command_writes_page_figure_and_numbers(
     monkeypatch.setattr(sys, "argv", ["frontier", "--out", str(tmp_path), "--steps", "2", "--only", "paper"])
     frontier.main()
     results = json.loads((tmp_path / "frontier.json").read_text())
-    assert [*results["choosing"]] == [frontier.TRUTH, "paper", "paper: without Eq. 2"]
+    assert [*results["choosing"]] == [frontier.TRUTH, "paper"]
     assert {"harmony: 0", "harmony: 1", "paper"} < set(results["scoring"])
     page = (tmp_path / "frontier.md").read_text()
     assert (tmp_path / "images/mini/frontier.png").stat().st_size > 10_000 and "images/mini/frontier.png" in page
