@@ -20,6 +20,8 @@ COLOURS = {
     "detail": "#3066be",
     "harmony": "#3c9d5d",
 }
+# The dial, from faithful to harmonized; in its middle stands the detail transfer with all its light.
+DIAL = ("harmony: 0.0", "harmony: 0.25", "detail: from 50% on", "harmony: 0.75", "harmony: 1.0")
 COLUMNS = (
     ("wholeness", "{:.3f}"),
     ("wholeness, worst tenth", "{:.2f}"),
@@ -48,7 +50,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
 def draw(results: dict[str, Any], path: Path) -> None:
     """Wholeness over slope: left what was tried, right the choice and the dial on other subjects, with intervals."""
     figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), sharey=True, layout="constrained")
-    titles = ("Tried, on the subjects it was chosen on", "Scored, on other subjects and seeds")
+    titles = ("Tried, on a few subjects", "Scored, on other subjects and seeds")
     for axis, rows, title in zip(axes, (results["choosing"], results["scoring"]), titles, strict=True):
         axis.axvspan(results["bars"]["slope"], 2, color="#3c9d5d", alpha=0.07, lw=0)
         axis.axhspan(results["bars"]["wholeness"], 1, color="#3c9d5d", alpha=0.07, lw=0)
@@ -62,9 +64,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
             axis.plot(x["value"], y["value"], marker, c=colour, ms=13 if marker == "*" else 6, mec="white", mew=0.6)
             label = name.removeprefix(f"{family(name)}: ") if family(name) != "harmony" else name
             axis.annotate(label, (x["value"], y["value"]), (5, 4), textcoords="offset points", fontsize=7, color=colour)
-            if family(name) == "harmony":
-                dial.append((x["value"], y["value"]))
-        axis.plot(*zip(*dial, strict=True), c=COLOURS["harmony"], lw=1, alpha=0.6) if dial else None
+            if name in DIAL:
+                dial.append((DIAL.index(name), x["value"], y["value"]))
+        if dial:
+            axis.plot(*list(zip(*sorted(dial), strict=True))[1:], c=COLOURS["harmony"], lw=1, alpha=0.6)
         axis.set(title=title, xlabel="slope: how far the subject follows the light of its scene", xlim=(-0.05, 1.2))
         axis.grid(alpha=0.25)
     axes[0].set_ylabel("wholeness: how much of the subject is there")
@@ -102,7 +105,10 @@ def markdown(results: dict[str, Any]) -> str:
             f"On subjects and seeds that it was not chosen on: {', '.join(verdicts)}.",
             "",
             *table(results["scoring"], f"Scored: {', '.join(results['subjects']['scoring'])}, over every scene"),
-            *table(results["choosing"], f"Tried: {', '.join(results['subjects']['choosing'])}, over every scene"),
+            *table(
+                results["choosing"], f"Tried: {', '.join(results['subjects']['choosing'])}, over half of the scenes"
+            ),
+            *dial_table(results["choosing"]),
         ]
     )
 
@@ -120,4 +126,15 @@ def table(rows: dict[str, Any], title: str) -> list[str]:
                 cell += f" ({form.format(found['low'])} to {form.format(found['high'])})"
             cells.append(cell)
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def dial_table(rows: dict[str, Any]) -> list[str]:
+    """What the dial does to both measures."""
+    if not set(DIAL) <= set(rows):
+        return []
+    lines = ["## The dial", "", "| harmony | slope | wholeness |", "| --- | --- | --- |"]
+    for name, harmony in zip(DIAL, (0, 0.25, 0.5, 0.75, 1), strict=True):
+        slope, whole = (rows[name]["measures"][measure]["value"] for measure in ("slope", "wholeness"))
+        lines.append(f"| {harmony:g} | {slope:.2f} | {whole:.3f} |")
     return [*lines, ""]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerfusion import LayerFusionPipeline
-from recipes.mini import checks, frontier
+from layerfusion import LayerFusionConfig, LayerFusionPipeline
+from recipes.mini import checks, frontier, frontier_page
 from recipes.mini.triplets import Case
 from recipes.mini.world import World
 
@@ -33,9 +33,12 @@ def test_the_choice_is_the_most_whole_in_the_light() -> None:
 def test_variants_have_a_family_and_differ() -> None:
     configs = list(frontier.variants().values())
     assert len(set(configs)) == len(configs)
-    from recipes.mini.frontier_page import COLOURS, family
+    assert {frontier_page.family(name) for name in frontier.variants()} <= set(frontier_page.COLOURS)
 
-    assert {family(name) for name in frontier.variants()} <= set(COLOURS)
+
+def test_the_middle_of_the_dial_is_the_detail_transfer_with_all_its_light() -> None:
+    assert LayerFusionConfig.paper().with_harmony(0.5) == frontier.variants()[frontier_page.DIAL[2]]
+    assert set(frontier_page.DIAL) < set(frontier.variants())
 
 
 def test_real_renders_are_measured_as_lit_and_grounded(world: World) -> None:
@@ -69,11 +72,15 @@ def test_the_command_writes_page_figure_and_numbers(
     monkeypatch.setattr(frontier, "World", lambda *_: small)
     monkeypatch.setattr(frontier, "CHOOSING", ("fox",))
     monkeypatch.setattr(frontier, "SUBJECTS", ("penguin",))
-    monkeypatch.setattr(sys, "argv", ["frontier", "--out", str(tmp_path), "--steps", "2", "--only", "paper"])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["frontier", "--out", str(tmp_path), "--steps", "2", "--only", "paper", "--choice", "detail: from 50% on"],
+    )
     frontier.main()
     results = json.loads((tmp_path / "frontier.json").read_text())
     assert [*results["choosing"]] == [frontier.TRUTH, "paper"]
-    assert {"harmony: 0", "harmony: 1", "paper"} < set(results["scoring"])
+    assert [*results["scoring"]] == [frontier.TRUTH, "paper", "detail: from 50% on"]
     page = (tmp_path / "frontier.md").read_text()
     assert (tmp_path / "images/mini/frontier.png").stat().st_size > 10_000 and "images/mini/frontier.png" in page
     assert page.count("| paper |") == 2
