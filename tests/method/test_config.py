@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,24 @@ def test_bad_values_get_a_sentence(values, sentence):
     with pytest.raises(LayerFusionError) as error:
         LayerFusionConfig.from_dict(values)
     assert sentence in str(error.value)
+
+
+def test_the_dial_goes_from_the_foregrounds_colours_to_the_scenes_light():
+    own = LayerFusionConfig(boundary=4.0, mask="self")
+    settings = [own.with_harmony(h / 8) for h in range(9)]
+    assert all((each.boundary, each.mask, each.detail) == (4.0, "self", 1.0) for each in settings)
+    assert (settings[0].light, settings[0].align) == (0, 0) and (settings[-1].light, settings[-1].align) == (1, 0.5)
+    assert (settings[4].light, settings[4].align) == (1, 0)
+    for less, more in pairwise(settings):
+        assert less.light <= more.light and less.align <= more.align and less != more
+    with pytest.raises(LayerFusionError, match=r"harmony is 1\.1"):
+        own.with_harmony(1.1)
+
+
+def test_details_need_masks():
+    config = LayerFusionConfig(detail=1.0, blend_range=(0.0, 0.8))
+    assert [i for i in range(10) if config.details_at(i, 10)] == [5, 6, 7]
+    assert not any(LayerFusionConfig().details_at(i, 10) for i in range(10))
 
 
 def test_blending_steps_are_fractions_of_the_run():
