@@ -71,7 +71,7 @@ class Request(BaseModel):
         le=64,
     )
     harmony: float | None = asked(
-        "The light of the subject: 0 as it is by itself, 1 as the scene's; the model's own where not given.",
+        "Light of the subject: 0 its own, 0.5 the scene's, 1 the most; the model's own where not given.",
         "Method",
         ge=0,
         le=1,
