@@ -57,8 +57,7 @@ def unlit_references(
 ) -> dict[tuple[str, int], np.ndarray]:
     """The foreground of an independent run of every (object, seed): no scene has touched it."""
     subjects = {(case.obj, case.seed): case for case in cases}
-    alone = generate(pipe, world, list(subjects.values()), INDEPENDENT, sampling)
-    return dict(zip(subjects, alone.foreground, strict=True))
+    return checks.unlit_of(generate(pipe, world, list(subjects.values()), INDEPENDENT, sampling))
 
 
 def ablate(

@@ -19,7 +19,7 @@ PNG_KEY = "layerfusion"
 LIBRARIES = ("torch", "diffusers", "transformers")
 MAX_BYTES = 1 << 22
 # What a request asks of a whole run, and a triplet's own record does not repeat.
-OF_THE_RUN = {"count", "show_priors", "mask", "boundary"}
+OF_THE_RUN = {"count", "show_priors", "mask", "boundary", "harmony"}
 
 
 @dataclass(frozen=True)
