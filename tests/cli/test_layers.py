@@ -98,7 +98,7 @@ def test_show_prints_every_layer_and_draws_on_request(triplet: Path, tmp_path: P
     for word in ("background", "foreground", "blended", "hidden", "96×64"):
         assert word in said
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    assert sheet.shape[1] == 16 + 4 * (256 + 16)
+    assert sheet.shape[1] == 2 * 24 + 4 * 256 + 3 * 14
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 100
 
 
