@@ -30,10 +30,12 @@ demo: $(VENV)/.installed  ## set up, then generate a triplet with the embedded m
 test: $(VENV)/.installed-dev  ## set up, then run every test
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.installed-dev  ## ruff and mypy
+lint: $(VENV)/.installed-dev  ## ruff, mypy, who may import whom, lengths
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tools.lengths
 
 format: $(VENV)/.installed-dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -66,4 +68,4 @@ dist: $(VENV)/.installed-dev  ## build the wheel and the source archive into dis
 	$(BIN)/python -m pip install --quiet build && $(BIN)/python -m build
 
 clean:  ## remove the environment, the archives and the caches
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
