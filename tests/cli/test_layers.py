@@ -12,16 +12,13 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from layerfusion.cli import app
 from layerfusion.cli.errors import handle_errors
-from layerfusion.cli.layers import register
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write
 from layerfusion.layers import Layer, LayerStack, read, write
 from tests.layers.stacks import assert_same, example_stack, lit_stack
 from tests.layers.test_roundtrip import triplet_folder
-
-app = typer.Typer()
-register(app)
 
 
 def run(*arguments: object, code: int = 0) -> str:
