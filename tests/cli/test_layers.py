@@ -133,7 +133,7 @@ def test_show_says_how_a_layer_is_placed(triplet: Path, tmp_path: Path) -> None:
         (["edit", "{fox}", "--layer", "1", "--scale", "0", "--out", "{tmp}/a"], "squeezes its layer to nothing"),
         (["edit", "{fox}", "--layer", "1", "--opacity", "2", "--out", "{tmp}/a"], "Opacity 2.0 is outside 0 to 1"),
         (["edit", "{fox}", "--layer", "1", "--picture", "gone.jpg", "--out", "{tmp}/a"], "gone.jpg does not exist"),
-        (["composite", "{fox}", "--out", "{tmp}/a.psd"], "no kind of flat picture"),
+        (["composite", "{fox}", "--out", "{tmp}/a.psd"], "is no flat picture's format"),
         (["composite", "{fox}", "--background", "mauvish", "--out", "{tmp}/a.png"], "'mauvish' is no colour"),
     ],
 )

@@ -23,15 +23,15 @@ Source = Annotated[
     Path, typer.Argument(help="A triplet's folder, a folder of PNGs with stack.json, a .psd or an .ora.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")]
-KINDS = f"a folder, .{', .'.join(FORMATS)}"
+TARGETS = f"a folder, .{', .'.join(FORMATS)}"
 
 
 def export(
     source: Source,
-    to: Annotated[list[Path], typer.Option(help=f"Where to; the ending tells the kind: {KINDS}. Can be repeated.")],
+    to: Annotated[list[Path], typer.Option(help=f"Where to; the ending tells the format: {TARGETS}. Can be repeated.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write layers to another kind of file: Photoshop, Krita, PowerPoint, a web page, one flat picture."""
+    """Write layers to another format: Photoshop, Krita, PowerPoint, a web page, one flat picture."""
     for target in to:
         _check_target(target, overwrite)
     for target in write_all(read(source), to, overwrite):
@@ -41,7 +41,7 @@ def export(
 def edit(
     source: Source,
     layer: Annotated[str, typer.Option(help="The layer's name, or its number: 0 is the lowest.")],
-    out: Annotated[Path, typer.Option(help=f"Where to; the ending tells the kind: {KINDS}.")],
+    out: Annotated[Path, typer.Option(help=f"Where to; the ending tells the format: {TARGETS}.")],
     move: Annotated[str | None, typer.Option(help="Right and down, in pixels: 40,-20.")] = None,
     scale: Annotated[str | None, typer.Option(help="About its middle: 0.8, or across and down: 0.8,1.2.")] = None,
     rotate: Annotated[float, typer.Option(help="Degrees clockwise, about its middle.")] = 0.0,
@@ -94,7 +94,7 @@ def composite(
 ) -> None:
     """Flatten the visible layers to one picture."""
     if out.suffix.lower() not in ENDINGS:
-        raise LayerFusionError(f"{out} is no kind of flat picture known here; end it in {', '.join(ENDINGS)}.")
+        raise LayerFusionError(f"{out} is no flat picture's format known here; end it in {', '.join(ENDINGS)}.")
     _check_target(out, overwrite)
     stack = read(source)
     if background is not None:

@@ -28,7 +28,7 @@ def vocabulary(
     seed: Annotated[int, typer.Option(min=0, help="With --sheet.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
 ) -> None:
-    """List what the embedded model knows: objects by kind, colours, scenes, styles."""
+    """List what the embedded model knows: objects by group, colours, scenes, styles."""
     folder = model_folder(model)
     known = read_vocabulary(folder) if folder else None
     if folder is not None and not (folder / "model_index.json").is_file():
@@ -56,7 +56,7 @@ def vocabulary(
 
 def _print(known: Vocabulary) -> None:
     console = Console(highlight=False)
-    for group, entries in known.kinds().items():
+    for group, entries in known.groups().items():
         console.print(Text(f"{group} ({len(entries)})", style="bold"))
         names = [
             Text(entry.name) + Text(f" ({', '.join(entry.synonyms)})" if entry.synonyms else "", style="dim")

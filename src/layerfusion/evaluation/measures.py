@@ -147,8 +147,8 @@ def auc(scores: np.ndarray, inside: np.ndarray) -> float:
     n, m = int(inside.sum()), int((~inside).sum())
     if not n or not m:
         return float("nan")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    _, rank_of, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[rank_of]
     return float((ranks[inside].sum() - n * (n + 1) / 2) / (n * m))
 
 

@@ -104,7 +104,7 @@ class Record:
             raise LayerFusionError(f"{file} does not exist; give the triplet.json of an earlier run.")
         values = _parse(file)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise LayerFusionError(f"{file} is JSON of another kind; give the triplet.json of an earlier run.")
+            raise LayerFusionError(f"{file} is JSON of another format; give the triplet.json of an earlier run.")
         if values.get("version") != 1:
             raise LayerFusionError(f"{file} was written by a newer layerfusion; upgrade to read it.")
         try:

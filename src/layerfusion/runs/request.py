@@ -149,11 +149,11 @@ class Request(BaseModel):
 def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
     """pydantic's first complaint, as a sentence that says what to do."""
     first = error.errors()[0]
-    place, context = first["loc"], first.get("ctx", {})
-    if not place or place[0] == "config":
+    location, context = first["loc"], first.get("ctx", {})
+    if not location or location[0] == "config":
         # A sentence of our own: of the whole request, or of LayerFusionConfig.
         return str(context.get("error", "the config is no configuration; give an object."))
-    name = str(place[0])
+    name = str(location[0])
     says = name.replace("_", " ") if name in Request.POSITIONAL else called(name)
     if first["type"] == "missing":
         return f"the {says} is missing; give one."

@@ -40,13 +40,13 @@ def examples(known: Vocabulary) -> list[Example]:
     thing = objects[0][1] if objects else "thing"
     chosen += [Example(article(thing), article(scene), (("scenes", scene, "background"),)) for scene in pending]
     coloured = next((e.name for entries in known.objects.values() for e in entries if e.coloured), thing)
-    place = article(scenes[0])
+    scene_prompt = article(scenes[0])
     for colour in known.colours:
         shown = ("colours", colour.name, "foreground")
-        chosen.append(Example(article(f"{colour.name} {coloured}"), place, (shown,)))
+        chosen.append(Example(article(f"{colour.name} {coloured}"), scene_prompt, (shown,)))
     for style in known.styles:
         shown = ("styles", style.name, "blended")
-        chosen.append(Example(f"{article(thing)}, {style.name}", f"{place}, {style.name}", (shown,)))
+        chosen.append(Example(f"{article(thing)}, {style.name}", f"{scene_prompt}, {style.name}", (shown,)))
     return chosen
 
 
@@ -72,7 +72,7 @@ def vocabulary_sheet(session: Session, steps: int | None, seed: int, listener: L
         triplet = next(generate(session, request)).triplet
         pictures |= {(group, entry): getattr(triplet, picture) for group, entry, picture in each.shows}
     rows, labels = [], []
-    for group, entries in session.vocabulary.kinds().items():
+    for group, entries in session.vocabulary.groups().items():
         tiles = [Tile(pictures[group, entry.name], entry.name) for entry in entries]
         for start in range(0, len(tiles), COLUMNS):
             rows.append(tiles[start : start + COLUMNS])
