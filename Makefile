@@ -6,7 +6,7 @@ PROMPTS ?= "a snowman" "a beach at night"
 SEED ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format world-preview mini-report readme-pictures bench bench-sdxl apt dist clean
+.PHONY: help demo test lint format world-preview mini-report reference readme-pictures bench bench-sdxl apt dist clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -50,6 +50,9 @@ build/probe.safetensors: | $(VENV)/.installed-dev
 
 mini-report: $(VENV)/.installed-dev build/probe.safetensors  ## measure the embedded model, into docs/mini-report.md (needs npm)
 	$(BIN)/python -m recipes.mini.report
+
+reference: $(VENV)/.installed-dev  ## draw the embedded model's reference pictures anew, for a new model
+	$(BIN)/python -m tests.models.reference
 
 readme-pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and the gallery anew, into docs/images
 	$(BIN)/python -m recipes.mini.gallery --seed $(SEED)
