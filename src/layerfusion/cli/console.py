@@ -1,4 +1,4 @@
-"""What a person sees on stderr while a command works: one bar."""
+"""A bar on stderr while a command works."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn

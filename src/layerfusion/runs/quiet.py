@@ -1,4 +1,4 @@
-"""Silence from the libraries below, for faces that say themselves what there is to say."""
+"""Silence from the libraries below."""
 
 import warnings
 from collections.abc import Iterator
