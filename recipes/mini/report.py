@@ -125,7 +125,12 @@ def appearance(world: World, triplets: Triplets, pairs: float) -> list[Check]:
         Check(
             "sharpness of the background stream against real renders", checks.relative_sharpness(world, triplets), 0.8
         ),
-        Check("alpha along the border of the foreground", checks.border(triplets.foreground[..., 3]), 0.002, at_least=False),
+        Check(
+            "alpha along the border of the foreground",
+            checks.border(triplets.foreground[..., 3]),
+            0.002,
+            at_least=False,
+        ),
         Check("two subjects of one prompt, both named in their places", pairs, 0.8),
     ]
 
