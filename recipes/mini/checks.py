@@ -81,10 +81,10 @@ def name_triplets(probe: Probe, triplets: Triplets, blended: np.ndarray | None =
 
 
 def wholenesses(triplets: Triplets) -> np.ndarray:
-    """`wholeness` of every triplet whose subject is large enough: (n,)."""
+    """`wholeness` of every triplet whose subject is large enough: (n,); one NaN, which meets no bar, where none is."""
     pairs = zip(triplets.blended, triplets.foreground, strict=True)
     values = np.array([wholeness(blended, foreground[..., :3], foreground[..., 3]) for blended, foreground in pairs])
-    return values[np.isfinite(values)]
+    return values[np.isfinite(values)] if np.isfinite(values).any() else np.full(1, np.nan)
 
 
 def sharpness(pictures: np.ndarray) -> float:
