@@ -10,7 +10,14 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.offsets import ForegroundOffsets, attention_projections
@@ -174,6 +181,42 @@ def tiny_transparent_encoder(seed: int = 3) -> TransparentEncoder:
             if parameter.dim() == 4:
                 torch.nn.init.kaiming_normal_(parameter)
     return encoder.eval()
+
+
+def tiny_ip_adapter(unet: UNet2DConditionModel, seed: int = 4, tokens: int = 4, width: int = 12) -> dict[str, Any]:
+    """An IP-Adapter for `unet` as its published files hold it: an image projection, keys and values."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * shape[-1] ** -0.5
+
+    cross = unet.config.cross_attention_dim
+    projections = {}
+    attentions = [name for name in unet.attn_processors if "attn2" in name]
+    for index, name in enumerate(attentions):
+        hidden = unet.get_submodule(name.removesuffix(".processor")).to_q.out_features
+        projections |= {f"{2 * index + 1}.{to}.weight": 3 * random(hidden, cross) for to in ("to_k_ip", "to_v_ip")}
+    image_proj = {"proj.weight": 3 * random(tokens * cross, width), "proj.bias": random(tokens * cross)}
+    return {
+        "image_proj": image_proj | {"norm.weight": torch.ones(cross), "norm.bias": torch.zeros(cross)},
+        "ip_adapter": projections,
+    }
+
+
+def tiny_image_encoder(seed: int = 5) -> CLIPVisionModelWithProjection:
+    config = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        projection_dim=12,
+        image_size=32,
+        patch_size=8,
+        initializer_factor=10.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return CLIPVisionModelWithProjection(config).eval()
 
 
 INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)

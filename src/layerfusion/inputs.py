@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from diffusers.image_processor import PipelineImageInput
 from torch import Tensor
 
 from layerfusion.defaults import Defaults
@@ -48,6 +49,10 @@ class Inputs:
     pooled_background_prompt_embeds: Tensor | None = None
     negative_background_prompt_embeds: Tensor | None = None
     negative_pooled_background_prompt_embeds: Tensor | None = None
+    foreground_ip_adapter_image: PipelineImageInput | None = None
+    foreground_ip_adapter_image_embeds: list[Tensor] | None = None
+    background_ip_adapter_image: PipelineImageInput | None = None
+    background_ip_adapter_image_embeds: list[Tensor] | None = None
     clip_skip: int | None = None
     cross_attention_kwargs: dict[str, Any] | None = None
     original_size: tuple[int, int] | None = None

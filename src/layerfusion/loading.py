@@ -51,6 +51,8 @@ class FromSDXLMixin:
             foreground=offsets.to(sdxl.unet.device, sdxl.unet.dtype),
             transparent_decoder=None if decoder is None else decoder.to(sdxl.device),
             transparent_encoder=None if encoder is None else encoder.to(sdxl.device),
+            image_encoder=sdxl.image_encoder,
+            feature_extractor=sdxl.feature_extractor,
             force_zeros_for_empty_prompt=sdxl.config.force_zeros_for_empty_prompt,
             **config,
         )

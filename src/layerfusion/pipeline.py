@@ -7,14 +7,20 @@ import diffusers
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
-from diffusers.image_processor import VaeImageProcessor
+from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 from diffusers.loaders import StableDiffusionXLLoraLoaderMixin
 from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
 from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import retrieve_timesteps
 from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 
 from layerfusion.decoding import decode_triplets
 from layerfusion.defaults import Defaults
@@ -55,6 +61,7 @@ class LayerFusionPipeline(
         transparent_decoder: Finds alpha and colour of the foreground from its latent. None is allowed where only
             latents are asked for.
         transparent_encoder: Puts a given RGBA picture into a latent; generation from prompts does not need it.
+        image_encoder, feature_extractor: See pictures for an IP-Adapter, which `load_ip_adapter` brings along.
         force_zeros_for_empty_prompt: As SDXL has it: no negative prompt means zero embeddings.
         structure_layer, structure_sign: The self-attention whose map gives the structure prior on this model, and its
             sign; see `LayerFusionConfig`. The defaults are the paper's: the last layer, 1.
@@ -62,7 +69,7 @@ class LayerFusionPipeline(
         vocabulary: What the model knows, for a model of few words; see `layerfusion.models.Vocabulary`.
     """
 
-    model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->vae->transparent_decoder"
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->unet->vae->transparent_decoder"
     _optional_components: ClassVar = [
         "vae",
         "unet",
@@ -73,6 +80,8 @@ class LayerFusionPipeline(
         "text_encoder_2",
         "transparent_decoder",
         "transparent_encoder",
+        "image_encoder",
+        "feature_extractor",
     ]
     _callback_tensor_inputs: ClassVar = ["latents", *CONDITIONS]
 
@@ -90,6 +99,8 @@ class LayerFusionPipeline(
         foreground: ForegroundOffsets | None = None,
         transparent_decoder: TransparentDecoder | None = None,
         transparent_encoder: TransparentEncoder | None = None,
+        image_encoder: CLIPVisionModelWithProjection | None = None,
+        feature_extractor: CLIPImageProcessor | None = None,
         force_zeros_for_empty_prompt: bool = True,
         structure_layer: str | None = None,
         structure_sign: int = 1,
@@ -108,6 +119,8 @@ class LayerFusionPipeline(
             foreground=foreground,
             transparent_decoder=transparent_decoder,
             transparent_encoder=transparent_encoder,
+            image_encoder=image_encoder,
+            feature_extractor=feature_extractor,
         )
         self.register_to_config(
             force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
@@ -177,6 +190,10 @@ class LayerFusionPipeline(
         pooled_background_prompt_embeds: Tensor | None = None,
         negative_background_prompt_embeds: Tensor | None = None,
         negative_pooled_background_prompt_embeds: Tensor | None = None,
+        foreground_ip_adapter_image: PipelineImageInput | None = None,
+        foreground_ip_adapter_image_embeds: list[Tensor] | None = None,
+        background_ip_adapter_image: PipelineImageInput | None = None,
+        background_ip_adapter_image_embeds: list[Tensor] | None = None,
         clip_skip: int | None = None,
         cross_attention_kwargs: dict[str, Any] | None = None,
         original_size: tuple[int, int] | None = None,
@@ -209,6 +226,9 @@ class LayerFusionPipeline(
                 foreground, blended and background.
             foreground_prompt_embeds, …: (prompts, T, C) and pooled (prompts, C'), in place of prompts.
             foreground_eos: With foreground embeddings, the place of the first end-of-text token of each prompt.
+            foreground_ip_adapter_image, background_ip_adapter_image: For each IP-Adapter that `load_ip_adapter` has put
+                on the UNet, a picture, or a list of them, that the stream attends to; embeddings as SDXL takes them.
+                Background means background and blended picture. A stream without one is left to its prompt.
             cross_attention_kwargs: {"scale": …}, how strongly LoRAs on the UNet and the text encoders act.
             config: The switches of the method; the model's own where None. `LayerFusionConfig.paper()` is the paper's.
             transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster.

@@ -1,6 +1,6 @@
 """From prompts to the rows of one batch: embeddings of every stream, and where each foreground prompt ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -102,18 +102,22 @@ class Conditions:
         add_text_embeds: (rows, C'), the pooled ones.
         add_time_ids: (rows, 6), SDXL's original size, crop and target size.
         eos: (F·B,) the place of the first end-of-text token of each foreground prompt.
+        image_embeds: For each IP-Adapter (rows, images, …), the pictures.
+        pictured: (rows,) 1 where the row's stream was given pictures; None where none was.
     """
 
     prompt_embeds: Tensor
     add_text_embeds: Tensor
     add_time_ids: Tensor
     eos: Tensor
+    image_embeds: tuple[Tensor, ...] = ()
+    pictured: Tensor | None = None
 
     def unet_arguments(self) -> dict[str, Any]:
-        return {
-            "encoder_hidden_states": self.prompt_embeds,
-            "added_cond_kwargs": {"text_embeds": self.add_text_embeds, "time_ids": self.add_time_ids},
-        }
+        added: dict[str, Any] = {"text_embeds": self.add_text_embeds, "time_ids": self.add_time_ids}
+        if self.image_embeds:
+            added["image_embeds"] = list(self.image_embeds)
+        return {"encoder_hidden_states": self.prompt_embeds, "added_cond_kwargs": added}
 
     def rows(self, take: Callable[[Tensor], Tensor]) -> "Conditions":
         """Those of other rows: `take` is given what stands row by row, and returns it for the rows it chooses."""
@@ -122,6 +126,8 @@ class Conditions:
             prompt_embeds=take(self.prompt_embeds),
             add_text_embeds=take(self.add_text_embeds),
             add_time_ids=take(self.add_time_ids),
+            image_embeds=tuple(take(embeds) for embeds in self.image_embeds),
+            pictured=None if self.pictured is None else take(self.pictured),
         )
 
 
@@ -165,6 +171,33 @@ def stack_conditions(layout: StreamLayout, encoded: dict[str, Encoded], time_ids
         time_ids.repeat(layout.rows, 1),
         eos,
     )
+
+
+def stack_pictures(
+    layout: StreamLayout, encoded: Mapping[str, list[Tensor] | None], dtype: torch.dtype
+) -> dict[str, Any]:
+    """Lay the streams' pictures for IP-Adapters out in the order of the batch's rows.
+
+    Args:
+        layout: The order of the rows.
+        encoded: For each stream's name, for each adapter (G·B, images, …); None, or no name, where there are none.
+        dtype: Of the result.
+
+    Returns:
+        `image_embeds` and `pictured` as `Conditions` has them.
+
+    Raises:
+        LayerFusionError: the streams are given different numbers of pictures.
+    """
+    examples = next(pictures for pictures in encoded.values() if pictures is not None)
+    per_stream = [encoded.get(name) or [torch.zeros_like(example) for example in examples] for name in layout.names]
+    if len({tuple(picture.shape for picture in pictures) for pictures in per_stream}) > 1:
+        raise LayerFusionError("foreground and background have different numbers of pictures; give as many for each.")
+    pictured = torch.tensor([encoded.get(name) is not None for name in layout.names], device=examples[0].device)
+    return {
+        "image_embeds": tuple(torch.cat(pictures).to(dtype) for pictures in zip(*per_stream, strict=True)),
+        "pictured": pictured.repeat_interleave(layout.halves * layout.batch),
+    }
 
 
 def first_eos(tokenizer: Any, prompts: list[str]) -> Tensor:

@@ -71,6 +71,7 @@ class Sampler:
             blend=config.blends_at(i, len(self.timesteps)),
             take_structure=config.blend and config.structure_from == "previous_step",
             observer=None if self.maps is None else Observer(),
+            pictured=self.conditions.pictured,
         )
         joint_pass.structure = self._structure(joint_pass, rows, t)
         prediction = self.joint.predict(joint_pass, rows, t, **self._arguments(self.conditions))
@@ -122,7 +123,7 @@ class Sampler:
                 "guidance needs an unconditional half; begin the run with a guidance_scale above 1, and let callbacks "
                 "leave both halves."
             )
-        rows = {name: value.transpose(0, 1).flatten(0, 2) for name, value in halves.items()}
+        rows: dict[str, Any] = {name: value.transpose(0, 1).flatten(0, 2) for name, value in halves.items()}
         self.conditions = replace(self.conditions, **rows)
 
     def _structure(self, joint_pass: UNetPass, rows: Tensor, t: Tensor) -> Tensor | None:
@@ -131,9 +132,11 @@ class Sampler:
         if not joint_pass.blend or config.mask == "cross":
             return None
         if self.joint.structure is None or config.structure_from == "prior_pass":
-            prior_pass = UNetPass(layout.prior_pass(), joint_pass.size, self.conditions.eos, take_structure=True)
-            arguments = self._arguments(self.conditions.rows(layout.conditional_foregrounds))
-            self.joint.take_prior(prior_pass, layout.conditional_foregrounds(rows), t, **arguments)
+            alone = self.conditions.rows(layout.conditional_foregrounds)
+            prior_pass = UNetPass(
+                layout.prior_pass(), joint_pass.size, alone.eos, take_structure=True, pictured=alone.pictured
+            )
+            self.joint.take_prior(prior_pass, layout.conditional_foregrounds(rows), t, **self._arguments(alone))
         return self.joint.structure
 
     def _arguments(self, conditions: Conditions) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from layerfusion.errors import LayerFusionError
 from layerfusion.method.blending import align_mean, blend_into_blended, blend_into_foreground, hard_mask, soft_mask
 from layerfusion.method.config import LayerFusionConfig
+from layerfusion.method.image_prompts import IP_ADAPTERS, IPAdapters, attend_to_pictures
 from layerfusion.method.observer import AttentionPriors, Observer
 from layerfusion.method.priors import content_confidence, resize_to_tokens, structure_prior, token_grid
 from layerfusion.method.streams import BLENDED, StreamLayout
@@ -68,6 +69,7 @@ class UNetPass:
             there.
         observer: Notes what the attentions see; None notes nothing.
         soft_masks: Filled by the call: mask_soft of every attention in which Eq. 1 acted, (F, B, M) each.
+        pictured: (rows,) 1 where the row's stream was given pictures for an IP-Adapter; None where none was.
     """
 
     layout: StreamLayout
@@ -78,6 +80,7 @@ class UNetPass:
     take_structure: bool = False
     observer: Observer | None = None
     soft_masks: list[Tensor] = field(default_factory=list)
+    pictured: Tensor | None = None
 
 
 class StructureReady(Exception):
@@ -102,41 +105,51 @@ class JointAttention:
     structure_layer: str
     structure_sign: int
     structure: Tensor | None = None
-    current: UNetPass = field(init=False)
+    current: UNetPass = field(init=False, repr=False)
     # Inputs of the transformer block being computed: hidden states before any norm, and the prompt embeddings.
-    block_inputs: tuple[Tensor, Tensor] = field(init=False)
+    block_inputs: tuple[Tensor, Tensor] = field(init=False, repr=False)
 
     @contextmanager
     def installed(self) -> Iterator["JointAttention"]:
         """Put the processors on the UNet, and take them off again, also after an exception.
 
         Raises:
-            LayerFusionError: the UNet has processors that compute something else than attention.
+            LayerFusionError: the UNet has processors that compute something else than attention, or than attention and
+                IP-Adapters.
         """
         found = dict(self.unet.attn_processors)
         for layer, processor in found.items():
-            if not isinstance(processor, REPLACEABLE):
+            if not isinstance(processor, (*REPLACEABLE, *IP_ADAPTERS)):
                 raise LayerFusionError(
                     f"the UNet's {layer} is a {type(processor).__name__}, whose work LayerFusion would not do; "
                     "take it off with unet.set_attn_processor(AttnProcessor2_0())."
                 )
         hooks = []
+        adapted: list[Attention] = []
         processors: dict[str, Callable[..., Any]] = {}
         for path, block in transformer_blocks(self.unet):
             hooks.append(block.register_forward_pre_hook(self._note_block_inputs, with_kwargs=True))
             for name in ("attn1", "attn2"):
-                processors[f"{path}.{name}.processor"] = StreamProcessor(self, path, block, name)
+                layer, attention = f"{path}.{name}.processor", block.get_submodule(name)
+                adapters = found[layer] if isinstance(found[layer], IP_ADAPTERS) else None
+                processors[layer] = StreamProcessor(self, path, block, name, adapters)
+                if adapters is not None:
+                    # While their weights stay part of the UNet, offloading goes on moving them.
+                    attention.add_module("ip_adapters", adapters)
+                    adapted.append(attention)
         try:
             self.unet.set_attn_processor(processors)
             yield self
         finally:
             for hook in hooks:
                 hook.remove()
+            for attention in adapted:
+                del attention.ip_adapters
             self.unet.set_attn_processor(found)
 
     def _note_block_inputs(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hidden_states = args[0] if args else kwargs["hidden_states"]
-        self.block_inputs = (hidden_states, kwargs["encoder_hidden_states"])
+        self.block_inputs = (hidden_states, split_pictures(kwargs["encoder_hidden_states"])[0])
 
     def predict(self, joint_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> Tensor:
         """Call the UNet on the rows of `joint_pass.layout` and return the noise it predicts."""
@@ -212,6 +225,7 @@ class StreamProcessor:
         path: The transformer block's path in the UNet.
         block: The transformer block.
         name: "attn1" (self-attention) or "attn2" (cross-attention).
+        adapters: The IP-Adapters whose place the processor of a cross-attention takes.
     """
 
     # diffusers prints a processor that takes the place of an IP-Adapter's.
@@ -219,19 +233,21 @@ class StreamProcessor:
     path: str
     block: BasicTransformerBlock = field(repr=False)
     name: str
+    adapters: IPAdapters | None = None
 
     def __call__(
         self,
         attn: Attention,
         hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
+        encoder_hidden_states: Tensor | tuple[Tensor, list[Tensor]] | None = None,
         attention_mask: Tensor | None = None,
     ) -> Tensor:
         """(S·G·B, M, channels) → the same shape: the attention of every stream, blended."""
         joint, layout = self.joint, self.joint.current.layout
         layer = f"{self.path}.{self.name}"
         is_self_attention = encoder_hidden_states is None
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        prompt, pictures = split_pictures(encoder_hidden_states)
+        context = hidden_states if prompt is None else prompt
         query = self._heads("to_q", attn, hidden_states, layout.foreground_rows)
         key = self._heads("to_k", attn, context, layout.foreground_rows)
         if layer == joint.structure_layer and joint.current.take_structure:
@@ -243,7 +259,10 @@ class StreamProcessor:
 
         share = is_self_attention and bool(layout.plain) and joint.config.share_attention
         attended = self._attend(query, key, value, attn.scale, share)
-        attention = self._project("to_out.0", attn.to_out[0], attended, layout.foreground_rows)
+        if self.adapters is not None and joint.current.pictured is not None:
+            attended = attended + attend_to_pictures(self.adapters, query, pictures, joint.current.pictured)
+        merged = attended.transpose(1, 2).flatten(2)
+        attention = self._project("to_out.0", attn.to_out[0], merged, layout.foreground_rows)
         attention = attn.to_out[1](attention)
 
         if joint.blends_in(self.path):
@@ -259,17 +278,18 @@ class StreamProcessor:
         return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, share: bool) -> Tensor:
-        """Attention of every row to itself; with `share`, the two plain streams attend as one sequence of 2M tokens."""
+        """Attention of every row to itself; with `share`, the two plain streams attend as one sequence of 2M tokens.
+
+        Everything is (rows, heads, M, dim).
+        """
         layout = self.joint.current.layout
         if share:
             n = layout.foreground_rows
             pair = [layout.pair(x) for x in (query, key, value)]
             plain = layout.unpair(F.scaled_dot_product_attention(pair[0], pair[1], pair[2], scale=scale))
             foreground = F.scaled_dot_product_attention(query[:n], key[:n], value[:n], scale=scale)
-            attended = torch.cat([foreground, plain])
-        else:
-            attended = F.scaled_dot_product_attention(query, key, value, scale=scale)
-        return attended.transpose(1, 2).flatten(2)
+            return torch.cat([foreground, plain])
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
     def _content(self, query: Tensor, key: Tensor, is_self_attention: bool) -> Tensor:
         """c of the conditional foregrounds, (F·B, M).
@@ -286,6 +306,11 @@ class StreamProcessor:
         else:
             query, key = rows(query), rows(key)
         return content_confidence(query, key, self.joint.current.eos, cross.scale)
+
+
+def split_pictures(context: Any) -> tuple[Any, list[Tensor]]:
+    """The prompt embeddings, and the pictures that a UNet with IP-Adapters hands on beside them."""
+    return context if isinstance(context, tuple) else (context, [])
 
 
 def transformer_blocks(unet: nn.Module) -> list[tuple[str, BasicTransformerBlock]]:
