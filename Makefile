@@ -6,7 +6,7 @@ PROMPTS ?= "a snowman" "a beach at night"
 SEED ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format world-preview mini-report readme-pictures bench bench-sdxl apt dist clean
+.PHONY: help demo test lint format world-preview mini-report frontier readme-pictures bench bench-sdxl apt dist clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -30,10 +30,12 @@ demo: $(VENV)/.installed  ## set up, then generate a triplet with the embedded m
 test: $(VENV)/.installed-dev  ## set up, then run every test
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.installed-dev  ## ruff and mypy
+lint: $(VENV)/.installed-dev  ## ruff, mypy, who may import whom, lengths
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tools.lengths
 
 format: $(VENV)/.installed-dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -48,6 +50,9 @@ build/probe.safetensors: | $(VENV)/.installed-dev
 
 mini-report: $(VENV)/.installed-dev build/probe.safetensors  ## measure the embedded model, into docs/mini-report.md (needs npm)
 	$(BIN)/python -m recipes.mini.report
+
+frontier: $(VENV)/.installed-dev  ## measure every variant of the blend, into docs/frontier.md (needs npm; an hour)
+	$(BIN)/python -m recipes.mini.frontier
 
 readme-pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and the gallery anew, into docs/images
 	$(BIN)/python -m recipes.mini.gallery --seed $(SEED)
@@ -66,4 +71,4 @@ dist: $(VENV)/.installed-dev  ## build the wheel and the source archive into dis
 	$(BIN)/python -m pip install --quiet build && $(BIN)/python -m build
 
 clean:  ## remove the environment, the archives and the caches
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

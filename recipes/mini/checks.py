@@ -20,7 +20,8 @@ from layerfusion.transparency import encode_transparent
 from recipes.mini.probes import NOTHING, Probe
 from recipes.mini.triplets import INDEPENDENT, Case, Sampling, Triplets
 from recipes.mini.world import World, article
-from recipes.mini.world.light import total_gain
+from recipes.mini.world.light import Placed, shadow, total_gain
+from recipes.mini.world.paint import Canvas
 
 FRESH = 80_000_000  # seeds of the report's own renders
 
@@ -147,43 +148,92 @@ def true_gain(world: World, case: Case) -> np.ndarray:
     return total_gain(world.scene(case.scene), world.object(case.obj), np.ones(3, np.float32))
 
 
-def harmonization(
+def case_gains(
     world: World, triplets: Triplets, unlit: dict[tuple[str, int], np.ndarray], blended: np.ndarray | None = None
-) -> tuple[Line, np.ndarray]:
-    """Regression of the blended picture's colour gain on the scene's true gain, over scenes and channels.
+) -> np.ndarray:
+    """The true and the measured colour gain of every case's subject, (N, 2, 3); NaN where it is too small to measure.
 
     The gain is the mean colour of the subject in the blended picture over that of the same subject unlit: `unlit`
     holds, by (object, seed), the foreground (H, W, 4) of an independent run, which no scene has touched. Both are
-    measured where the subject is solid in both foregrounds. Gains are averaged over the subjects of a scene.
+    measured where the subject is solid in both foregrounds.
+    """
+    pictures = triplets.blended if blended is None else blended
+    gains = []
+    for i, case in enumerate(triplets.cases):
+        reference = unlit[case.obj, case.seed]
+        where = interior(np.minimum(reference[..., 3], triplets.foreground[i, ..., 3]))
+        gains.append((true_gain(world, case), colour_gain(pictures[i], reference[..., :3], where)))
+    return np.array(gains)
+
+
+def regress(scenes: Sequence[str], gains: np.ndarray) -> tuple[Line, np.ndarray]:
+    """Regression of measured on true gains over scenes and channels, the gains averaged over the subjects of a scene.
+
+    Args:
+        scenes: The scene of each of N cases.
+        gains: (N, 2, 3), as `case_gains` gives them.
 
     Returns:
         The regression, and its points (scenes, 3, 2): true and measured gain by channel.
     """
-    pictures = triplets.blended if blended is None else blended
-    gains: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for i, case in enumerate(triplets.cases):
-        reference = unlit[case.obj, case.seed]
-        where = interior(np.minimum(reference[..., 3], triplets.foreground[i, ..., 3]))
-        measured = colour_gain(pictures[i], reference[..., :3], where)
-        if np.isfinite(measured).all():
-            gains.setdefault(case.scene, []).append((true_gain(world, case), measured))
-    points = np.array([np.mean(np.array(pairs), axis=0).T for pairs in gains.values()]).reshape(-1, 3, 2)
+    by_scene: dict[str, list[np.ndarray]] = {}
+    for scene, pair in zip(scenes, gains, strict=True):
+        if np.isfinite(pair).all():
+            by_scene.setdefault(scene, []).append(pair)
+    points = np.array([np.mean(pairs, axis=0).T for pairs in by_scene.values()]).reshape(-1, 3, 2)
     return fit(points[..., 0], points[..., 1]), points
 
 
-def real_harmonization(world: World, cases: Sequence[Case]) -> Line:
-    """The same measurement on real renders: what a perfect model would score."""
-    lit, foregrounds, unlit = [], [], {}
+def harmonization(
+    world: World, triplets: Triplets, unlit: dict[tuple[str, int], np.ndarray], blended: np.ndarray | None = None
+) -> tuple[Line, np.ndarray]:
+    """How far the blended subjects follow the light of their scenes: `regress` of their `case_gains`."""
+    return regress([case.scene for case in triplets.cases], case_gains(world, triplets, unlit, blended))
+
+
+def real_triplets(world: World, cases: Sequence[Case]) -> Triplets:
+    """Real renders in the place of generated triplets: what a perfect model would give."""
+    foregrounds, backgrounds, blended = [], [], []
     for case in cases:
         sample = world.render("composite", obj=case.obj, scene=case.scene, seed=FRESH + case.seed)
-        assert sample.foreground is not None
-        foreground = sample.foreground.astype(np.float32) / 255
-        lit.append(sample.picture.astype(np.float32) / 255)
-        foregrounds.append(foreground)
-        unlit[case.obj, case.seed] = foreground
-    pictures = np.stack(lit)
-    triplets = Triplets(tuple(cases), np.stack(foregrounds), pictures, pictures, pictures)
-    return harmonization(world, triplets, unlit)[0]
+        assert sample.foreground is not None and sample.background is not None
+        foregrounds.append(sample.foreground)
+        backgrounds.append(sample.background)
+        blended.append(sample.picture)
+    parts = (np.stack(pictures).astype(np.float32) / 255 for pictures in (foregrounds, backgrounds, blended, blended))
+    return Triplets(tuple(cases), *parts)
+
+
+def unlit_of(triplets: Triplets) -> dict[tuple[str, int], np.ndarray]:
+    """By (object, seed), the foreground of real renders or of an independent run: no scene has touched it."""
+    subjects = [(case.obj, case.seed) for case in triplets.cases]
+    return dict(zip(subjects, triplets.foreground, strict=True))
+
+
+def real_harmonization(world: World, cases: Sequence[Case]) -> Line:
+    """`harmonization` of real renders: what a perfect model would score."""
+    real = real_triplets(world, cases)
+    return harmonization(world, real, unlit_of(real))[0]
+
+
+def true_shadow(world: World, case: Case, alpha: np.ndarray) -> list[np.ndarray]:
+    """The darkening, (H, W) in [0, 1], that the world would lay under a subject of this alpha (H, W).
+
+    One for each side that the scene's key light may come from.
+    """
+    rows, columns = np.nonzero(alpha > 0.5)
+    size, scene = len(alpha), world.scene(case.scene)
+    if not len(rows):
+        return [np.zeros_like(alpha)]
+    box = (columns.min() / size, rows.min() / size, (columns.max() + 1) / size, (rows.max() + 1) / size)
+    placed = Placed(world.object(case.obj), np.repeat(alpha[..., None], 4, -1).astype(np.float32), box)
+    shadows = []
+    for key in (-1, 1) if scene.light.key is None else (scene.light.key,):
+        canvas = Canvas(size)
+        canvas.image += 1
+        shadow(canvas, placed, scene, key)
+        shadows.append((1 - canvas.image.mean(-1)) * (alpha <= 0.05))
+    return shadows
 
 
 def subject_kept(probe: Probe, triplets: Triplets) -> tuple[float, float]:

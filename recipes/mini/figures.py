@@ -7,21 +7,12 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
+from layerfusion import drawing
 from layerfusion.files import atomic_write
-from recipes.mini.world.preview import checkerboard
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-
-GAP, LABEL, INK, PAPER = 6, 18, (40, 44, 52), (255, 255, 255)
-
-
-def cell(picture: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3 or 4) in [0, 1] as (H, W, 3) uint8; alpha over grey checks."""
-    values = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return checkerboard(values) if values.shape[-1] == 4 else values
 
 
 def sheet(
@@ -31,23 +22,10 @@ def sheet(
     labels: Sequence[str] = (),
     scale: int = 1,
 ) -> None:
-    """Write rows of equal pictures as one JPEG, with names over the columns and before the rows."""
+    """Write rows of equal pictures (H, W, 3 or 4) in [0, 1] as one JPEG, with names over columns and before rows."""
     side = rows[0][0].shape[0] * scale
-    font = ImageFont.load_default(size=13)
-    left = max((int(font.getlength(label)) + 2 * GAP for label in labels), default=GAP)
-    top = LABEL * max((name.count("\n") + 1 for name in columns), default=0) + GAP
-    size = (left + max(map(len, rows)) * (side + GAP), top + len(rows) * (side + GAP))
-    image = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(image)
-    for r, row in enumerate(rows):
-        y = top + r * (side + GAP)
-        if labels:
-            draw.text((left - GAP, y + side / 2), labels[r], INK, font, anchor="rm")
-        for c, picture in enumerate(row):
-            part = Image.fromarray(cell(picture)).resize((side, side), Image.Resampling.LANCZOS)
-            image.paste(part, (left + c * (side + GAP), y))
-    for c, name in enumerate(columns):
-        draw.text((left + c * (side + GAP) + side / 2, top - GAP), name, INK, font, anchor="md", align="center")
+    tiles = [[drawing.Tile(drawing.picture_of(picture)) for picture in row] for row in rows]
+    image = drawing.sheet(tiles, (side, side), row_labels=labels, column_labels=columns)
     with atomic_write(path) as temporary:
         image.save(temporary, "JPEG", quality=88, subsampling=0, optimize=True)
     print(path)

@@ -22,10 +22,10 @@ from benchmarks.machine import conditions
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.decoding import decode_picture
 from layerfusion.drawing import Tile, sheet
-from layerfusion.evaluation.measures import bootstrap, interior, wholeness
+from layerfusion.evaluation.measures import Line, bootstrap, fit, interior, wholeness
 from layerfusion.files import atomic_write
 from layerfusion.layers import Layer, LayerStack
-from layerfusion.models import defaults_for, load_pipeline
+from layerfusion.models import Vocabulary, defaults_for, load_pipeline, model_folder, read_vocabulary
 from layerfusion.relighting import Relit, relight
 from layerfusion.transparency import settle_alpha
 from recipes.mini import checks
@@ -38,6 +38,15 @@ SUBJECTS = ("penguin", "duck", "car", "teddy bear", "mushroom", "wine glass", "c
 WHOLE = 0.95  # wholeness above which the blended subject has lost nothing
 PLAINLY_SEEN = 8 / 255  # alpha
 STREAMS = ("foreground", "background", "blended")
+
+
+def known_world(pipe: LayerFusionPipeline, build: Path, vocabulary: Vocabulary | None) -> World:
+    """The world at the model's size, with the subjects and scenes that the model was trained on."""
+    world = World(pipe.default_sample_size * pipe.vae_scale_factor, build=build)
+    if vocabulary is not None:
+        world.objects = tuple(spec for spec in world.objects if not vocabulary.unknown_words(spec.key))
+        world.scenes = tuple(spec for spec in world.scenes if not vocabulary.unknown_words(spec.key))
+    return world
 
 
 def tensors(*pictures: np.ndarray) -> list[torch.Tensor]:
@@ -73,18 +82,31 @@ def summary(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def light(world: World, triplets: Triplets, unlit: dict[tuple[str, int], np.ndarray], shown: np.ndarray) -> Any:
-    """Slope and r of the subject's gain in `shown` on the scene's true gain; the interval is over the subjects."""
-    subjects = sorted({case.obj for case in triplets.cases})
+def light(
+    world: World, triplets: Triplets, unlit: dict[tuple[str, int], np.ndarray], shown: np.ndarray
+) -> dict[str, Any]:
+    """Slope and r of the subject's gain in `shown` on the scene's true gain; the interval is over the subjects.
 
-    def line(names: list[str]) -> Any:
-        at = [i for name in names for i, case in enumerate(triplets.cases) if case.obj == name]
-        drawn = replace(triplets, cases=tuple(triplets.cases[i] for i in at), foreground=triplets.foreground[at])
-        return checks.harmonization(world, drawn, unlit, shown[at])[0]
+    As `checks.harmonization`: gains are averaged over the subjects of a scene, then fitted over scenes and channels.
+    """
+    points = np.full((len(SUBJECTS), len(world.scenes), 3, 2), np.nan)
+    scenes = [scene.key for scene in world.scenes]
+    for i, case in enumerate(triplets.cases):
+        one = replace(triplets, cases=(case,), foreground=triplets.foreground[i : i + 1])
+        _, found = checks.harmonization(world, one, unlit, shown[i : i + 1])
+        if len(found):
+            points[SUBJECTS.index(case.obj), scenes.index(case.scene)] = found[0]
+    points = points[np.isfinite(points).any((1, 2, 3))]
 
-    whole = line(subjects)
-    interval = bootstrap(lambda drawn: line([subjects[i] for i in drawn]).slope, len(subjects), draws=200)
-    return {"slope": whole.slope, "slope_interval": list(interval), "r": whole.r}
+    def line(drawn: np.ndarray) -> Line:
+        known = points[drawn]
+        mean = np.nansum(known, axis=0) / np.isfinite(known).sum(0).clip(min=1)
+        mean[~np.isfinite(known).any(0)] = np.nan
+        return fit(mean[..., 0], mean[..., 1])
+
+    whole = line(np.arange(len(points)))
+    interval = bootstrap(lambda drawn: line(drawn).slope, len(points))
+    return {"slope": whole.slope, "slope_interval": list(interval), "r": whole.r, "subjects": len(points)}
 
 
 def subjects_over_scenes(
@@ -298,7 +320,8 @@ def main() -> None:
     pipe.set_progress_bar_config(disable=True)
     defaults = defaults_for(args.model)
     sampling = Sampling(defaults.steps, defaults.guidance_scale, passes=args.passes)
-    world = World(pipe.default_sample_size * pipe.vae_scale_factor, build=args.build)
+    folder = model_folder(args.model)
+    world = known_world(pipe, args.build, read_vocabulary(folder) if folder else None)
     config = None if args.config is None else LayerFusionConfig.from_dict(args.config)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.sheet:

@@ -57,8 +57,7 @@ def unlit_references(
 ) -> dict[tuple[str, int], np.ndarray]:
     """The foreground of an independent run of every (object, seed): no scene has touched it."""
     subjects = {(case.obj, case.seed): case for case in cases}
-    alone = generate(pipe, world, list(subjects.values()), INDEPENDENT, sampling)
-    return dict(zip(subjects, alone.foreground, strict=True))
+    return checks.unlit_of(generate(pipe, world, list(subjects.values()), INDEPENDENT, sampling))
 
 
 def ablate(
@@ -125,7 +124,12 @@ def appearance(world: World, triplets: Triplets, pairs: float) -> list[Check]:
         Check(
             "sharpness of the background stream against real renders", checks.relative_sharpness(world, triplets), 0.8
         ),
-        Check("alpha along the border of the foreground", checks.border(triplets.foreground[..., 3]), 0.002, at_least=False),
+        Check(
+            "alpha along the border of the foreground",
+            checks.border(triplets.foreground[..., 3]),
+            0.002,
+            at_least=False,
+        ),
         Check("two subjects of one prompt, both named in their places", pairs, 0.8),
     ]
 

@@ -1,12 +1,15 @@
-"""Sheets of labelled tiles, drawn with Pillow and its own font, so that they look the same everywhere."""
+"""The one contact sheet, and what stands on it: pictures on a checkerboard, maps in false colours or in grey.
+
+Drawn with NumPy and Pillow and its own font, so that sheets look the same everywhere.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 PAPER = (255, 255, 255)
 INK = (32, 36, 44)
@@ -34,7 +37,7 @@ class Tile:
     """A picture with a label under it; one that is `marked` stands in a frame."""
 
     picture: Image.Image
-    label: str
+    label: str = ""
     marked: bool = False
 
 
@@ -43,27 +46,31 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def heat_map(values: Tensor, size: tuple[int, int]) -> Image.Image:
+def picture_of(values: ArrayLike) -> Image.Image:
+    """(height, width, 3 or 4) or (height, width), floats in [0, 1] → a picture; what lies outside is clipped."""
+    return Image.fromarray((np.clip(values, 0, 1) * 255).round().astype(np.uint8))
+
+
+def heat_map(values: ArrayLike, size: tuple[int, int]) -> Image.Image:
     """(rows, columns) → a picture in false colours, the smallest and the largest value at the ends of the scale.
 
     Args:
-        values: float, on the CPU.
+        values: Floats.
         size: (width, height) of the picture; values are interpolated before they are coloured.
     """
-    array = values.numpy().astype(np.float32)
+    array = np.asarray(values, dtype=np.float32)
     low, high = array.min(), array.max()
     array = (array - low) / (high - low) if high > low else np.zeros_like(array)
     smooth = np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BICUBIC))
-    place = np.clip(smooth, 0, 1)[..., None] * (len(HEAT) - 1)
-    below = np.minimum(place.astype(int), len(HEAT) - 2)[..., 0]
-    share = place - below[..., None]
+    on_scale = np.clip(smooth, 0, 1)[..., None] * (len(HEAT) - 1)
+    below = np.minimum(on_scale.astype(int), len(HEAT) - 2)[..., 0]
+    share = on_scale - below[..., None]
     return Image.fromarray((HEAT[below] * (1 - share) + HEAT[below + 1] * share).round().astype(np.uint8))
 
 
-def grey_map(values: Tensor, size: tuple[int, int]) -> Image.Image:
+def grey_map(values: ArrayLike, size: tuple[int, int]) -> Image.Image:
     """(rows, columns) in [0, 1] → a grey picture, black at 0 and white at 1, of this (width, height)."""
-    grey = Image.fromarray((values.clamp(0, 1).numpy() * 255).round().astype(np.uint8))
-    return grey.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    return picture_of(values).resize(size, Image.Resampling.BICUBIC).convert("RGB")
 
 
 def on_checkerboard(picture: Image.Image, square: int = 12) -> Image.Image:
@@ -90,9 +97,10 @@ def fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 def sheet(
     rows: Sequence[Sequence[Tile]],
     tile: tuple[int, int],
-    title: str,
+    title: str = "",
     subtitle: str = "",
     row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
 ) -> Image.Image:
     """Rows of tiles under a title.
 
@@ -100,38 +108,57 @@ def sheet(
         rows: The tiles, row by row; rows may be of different lengths.
         tile: (width, height) of every tile in pixels.
         title, subtitle: Over the tiles.
-        row_labels: One for each row, to its left; empty strings take no place of their own.
+        row_labels: One for each row, to its left.
+        column_labels: One for each column, over the first row; lines are broken where a label breaks them.
+
+    What is not given, or empty everywhere, takes no room.
     """
-    label_height, indent = 26, 104 if any(row_labels) else 0
-    top = MARGIN + 30 + (26 if subtitle else 0) + 10
-    width = max(
-        MARGIN * 2 + indent + max(len(row) for row in rows) * (tile[0] + GAP) - GAP,
-        MARGIN * 2 + round(max(font(22).getlength(title), font(15).getlength(subtitle))),
-    )
-    height = top + len(rows) * (tile[1] + label_height + GAP) - GAP + MARGIN
-    canvas = Image.new("RGB", (width, height), PAPER)
+    heading = (34 if title else 0) + (26 if subtitle else 0)
+    column_lines = max((label.count("\n") + 1 for label in column_labels), default=0)
+    top = MARGIN + heading + (6 if heading else 0) + 18 * column_lines
+    indent = max((round(font(16).getlength(label)) + GAP for label in row_labels if label), default=0)
+    across = tile[0] + GAP
+    down = tile[1] + GAP + (26 if any(each.label for row in rows for each in row) else 0)
+    longest = max(font(22).getlength(title), font(15).getlength(subtitle))
+    width = 2 * MARGIN + max(indent + max(map(len, rows)) * across - GAP, round(longest))
+    canvas = Image.new("RGB", (width, top + len(rows) * down - GAP + MARGIN), PAPER)
     draw = ImageDraw.Draw(canvas)
     draw.text((MARGIN, MARGIN - 4), title, INK, font(22))
     draw.text((MARGIN, MARGIN + 28), subtitle, FAINT, font(15))
+    lettering = _fitting([line for label in column_labels for line in label.split("\n")], tile[0])
+    for column, label in enumerate(column_labels):
+        x = MARGIN + indent + column * across + tile[0] / 2
+        draw.text((x, top - 6), label, INK, lettering, anchor="md", align="center")
     for number, row in enumerate(rows):
-        y = top + number * (tile[1] + label_height + GAP)
+        y = top + number * down
         if number < len(row_labels):
             draw.text((MARGIN, y + tile[1] / 2), row_labels[number], INK, font(16), anchor="lm")
         for column, each in enumerate(row):
-            x = MARGIN + indent + column * (tile[0] + GAP)
-            canvas.paste(fit(each.picture, tile), (x, y))
-            right, bottom = x + tile[0] - 1, y + tile[1] - 1
-            if each.marked:
-                draw.rounded_rectangle((x - 3, y - 3, right + 3, bottom + 3), CORNER + 3, outline=INK, width=3)
-            else:
-                draw.rounded_rectangle((x, y, right, bottom), CORNER, outline=LINE)
-            _label(draw, each.label, x, bottom + 7, tile[0])
+            _draw_tile(canvas, draw, each, (MARGIN + indent + column * across, y), tile)
     return canvas
+
+
+def _draw_tile(
+    canvas: Image.Image, draw: ImageDraw.ImageDraw, each: Tile, at: tuple[int, int], size: tuple[int, int]
+) -> None:
+    canvas.paste(fit(each.picture, size), at)
+    (left, top), right, bottom = at, at[0] + size[0] - 1, at[1] + size[1] - 1
+    if each.marked:
+        draw.rounded_rectangle((left - 3, top - 3, right + 3, bottom + 3), CORNER + 3, outline=INK, width=3)
+    else:
+        draw.rounded_rectangle((left, top, right, bottom), CORNER, outline=LINE)
+    _label(draw, each.label, left, bottom + 7, size[0])
 
 
 def _label(draw: ImageDraw.ImageDraw, text: str, x: int, y: int, width: int) -> None:
     """A label in one line under a tile: smaller where it is long, shortened where it is longer still."""
-    size = next((size for size in (15, 14, 13, 12) if font(size).getlength(text) <= width), 12)
-    while len(text) > 1 and font(size).getlength(text) > width:
+    lettering = _fitting([text], width)
+    while len(text) > 1 and lettering.getlength(text) > width:
         text = text[:-2] + "…"
-    draw.text((x + width / 2, y), text, INK, font(size), anchor="ma")
+    draw.text((x + width / 2, y), text, INK, lettering, anchor="ma")
+
+
+def _fitting(lines: Sequence[str], width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The largest lettering in which every line fits, or the smallest there is."""
+    sizes = (size for size in (15, 14, 13, 12) if all(font(size).getlength(line) <= width for line in lines))
+    return font(next(sizes, 12))

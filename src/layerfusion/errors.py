@@ -3,3 +3,19 @@
 
 class LayerFusionError(ValueError):
     """Bad input. Its text is one sentence; the command prints it and exits with code 2."""
+
+
+def foreseen(error: Exception) -> str | None:
+    """The sentence for a failure that a user can mend, or None for a mistake of ours."""
+    if isinstance(error, LayerFusionError):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "there is not enough memory; choose a smaller --size or --batch-size, or --offload on a GPU."
+    if isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; make room, or choose another place."
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return "there is not enough memory; choose a smaller --size or --batch-size."
+    return None

@@ -74,5 +74,5 @@ class FromSDXLMixin:
         return cls.from_sdxl(sdxl, foreground, transparent_decoder, transparent_encoder)
 
 
-def _transparent(kind: Any, given: Any) -> Any:
-    return load_transparent(kind, os.fspath(given)) if isinstance(given, (str, os.PathLike)) else given
+def _transparent(of: Any, given: Any) -> Any:
+    return load_transparent(of, os.fspath(given)) if isinstance(given, (str, os.PathLike)) else given

@@ -24,12 +24,12 @@ GRID = 128  # short side of the grid that smooth fields are estimated on
 GAIN_SCALES = (0.25, 0.12, 0.06, 0.03, 0.02)  # Gaussian widths
 GAIN_LIMITS = (0.02, 4.0)  # linear light; beyond them a gain is an accident of dark or missing pixels
 GAIN_RIDGE = 0.004  # how much linear light the coarser scale's gain stands for at the next finer one
-GREY_RIDGE = 0.04  # and the gain of the subject's grey, for that of a colour it hardly has
+GREY_RIDGE = 0.03  # and the gain of the subject's grey, for that of a colour it hardly has
 GAIN_ROUNDS = 4  # of reweighting
 DETAIL = 0.012  # width over which a pixel is judged with its neighbours
 DISAGREEMENT = 0.15  # difference to g·f at which a pixel's say on the gain is halved
 VERDICT = 0.05  # width over which a local gain must prove better than the gain of the whole
-AGREEMENT = 0.04  # difference left at which half of a local gain's deviation is kept
+AGREEMENT = 0.05  # difference left at which half of a local gain's deviation is kept
 
 # Shadow and light
 SHADOW_SCALES = (0.2, 0.1, 0.05, 0.025)  # a shadow touches its subject

@@ -13,7 +13,8 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.method import JointAttention, Observer, StreamLayout, UNetPass
+from layerfusion.method import BLENDED, JointAttention, Observer, StreamLayout, UNetPass
+from layerfusion.method.detail import subject_mask, transfer_detail
 from layerfusion.output import StepMaps
 from layerfusion.prompts import Conditions
 
@@ -74,6 +75,8 @@ class Sampler:
         joint_pass.structure = self._structure(joint_pass, rows, t)
         prediction = self.joint.predict(joint_pass, rows, t, **self._arguments(self.conditions))
         noise = self._guide(self.layout.split(prediction))
+        if config.details_at(i, len(self.timesteps)) and joint_pass.soft_masks:
+            noise = self._transfer_detail(noise, torch.stack(inputs), t, joint_pass)
         self.latents = torch.stack(
             [
                 scheduler.step(stream_noise, t, x, **kwargs, return_dict=False)[0].to(x.dtype)
@@ -142,6 +145,22 @@ class Sampler:
             arguments["timestep_cond"] = embedded.to(conditions.prompt_embeds)
         return arguments
 
+    def _transfer_detail(self, noise: Tensor, x: Tensor, t: Tensor, joint_pass: UNetPass) -> Tensor:
+        """The streams' predictions (S, B, 4, h, w), the blended one's with the foregrounds' detail.
+
+        x: (S, B, 4, h, w), the latents as the UNet took them.
+        """
+        names, config = self.layout.names, self.joint.config
+        a, b = clean_from_prediction(self.scheduler, t)
+        masks = subject_mask(joint_pass.soft_masks, joint_pass.size)
+        clean = a * x.float() + b * noise.float()
+        blended = clean[names.index(BLENDED)]
+        for name, mask in zip(self.layout.foregrounds, masks, strict=True):
+            blended = transfer_detail(clean[names.index(name)], blended, mask[:, None], config.detail, config.light)
+        noise = noise.clone()
+        noise[names.index(BLENDED)] += ((blended - clean[names.index(BLENDED)]) / b).to(noise.dtype)
+        return noise
+
     def _guide(self, prediction: Tensor) -> Tensor:
         """Classifier-free guidance of every stream: (S, G, B, 4, h, w) → (S, B, 4, h, w)."""
         if not self.layout.guidance:
@@ -152,6 +171,30 @@ class Sampler:
             streams = zip(guided, conditional, strict=True)
             guided = torch.stack([rescale_noise_cfg(g, c, self.guidance_rescale) for g, c in streams])
         return guided
+
+
+def clean_from_prediction(scheduler: SchedulerMixin, t: Tensor) -> tuple[float, float]:
+    """(a, b) of x̂ = a x + b out: the clean latent that the UNet's output speaks of, x the latent as the UNet takes it.
+
+    With ᾱ the scheduler's cumulative product at t, and what the output predicts:
+
+        noise       x̂ = (x − √(1−ᾱ) out) / √ᾱ
+        velocity    x̂ = √ᾱ x − √(1−ᾱ) out
+        sample      x̂ = out
+
+    Raises:
+        LayerFusionError: the scheduler is of another family.
+    """
+    kind = scheduler.config.get("prediction_type")
+    if kind not in ("epsilon", "v_prediction", "sample") or not hasattr(scheduler, "alphas_cumprod"):
+        raise LayerFusionError(
+            f"detail cannot be transferred with a {type(scheduler).__name__}; take another scheduler, or detail=0."
+        )
+    product = float(scheduler.alphas_cumprod[round(float(t))])
+    signal, sigma = product**0.5, (1 - product) ** 0.5
+    if kind == "epsilon":
+        return 1 / signal, -sigma / signal
+    return (signal, -sigma) if kind == "v_prediction" else (0.0, 1.0)
 
 
 Generators = Generator | list[Generator]

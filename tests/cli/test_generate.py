@@ -239,7 +239,7 @@ BAD = [
     ([*PROMPTS, "--foreground-weights", "x.safetensors"], "brings its own foreground weights"),
     (["--from", "missing.json"], "does not exist"),
     (["--from", "broken.json"], "cannot be read as JSON"),
-    (["--from", "other.json"], "JSON of another kind"),
+    (["--from", "other.json"], "JSON of another format"),
     (["--from", "newer.json"], "newer layerfusion"),
     (["--from", "wrong.json"], "wrong value for steps"),
     (["--from", "batch.json"], "wrong value for batch_size"),

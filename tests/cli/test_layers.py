@@ -10,15 +10,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from layerfusion.cli import app
 from layerfusion.cli.errors import handle_errors
-from layerfusion.cli.layers import register
 from layerfusion.errors import LayerFusionError
 from layerfusion.layers import Layer, LayerStack, read, write
 from tests.layers.stacks import assert_same, example_stack, lit_stack
 from tests.layers.test_roundtrip import triplet_folder
-
-app = typer.Typer()
-register(app)
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -95,7 +92,7 @@ def test_show_prints_every_layer_and_draws_on_request(triplet: Path, tmp_path: P
     for word in ("background", "foreground", "blended", "hidden", "96×64"):
         assert word in said
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    assert sheet.shape[1] == 16 + 4 * (256 + 16)
+    assert sheet.shape[1] == 2 * 24 + 4 * 256 + 3 * 14
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 100
 
 
@@ -133,7 +130,7 @@ def test_show_says_how_a_layer_is_placed(triplet: Path, tmp_path: Path) -> None:
         (["edit", "{fox}", "--layer", "1", "--scale", "0", "--out", "{tmp}/a"], "squeezes its layer to nothing"),
         (["edit", "{fox}", "--layer", "1", "--opacity", "2", "--out", "{tmp}/a"], "Opacity 2.0 is outside 0 to 1"),
         (["edit", "{fox}", "--layer", "1", "--picture", "gone.jpg", "--out", "{tmp}/a"], "gone.jpg does not exist"),
-        (["composite", "{fox}", "--out", "{tmp}/a.psd"], "no kind of flat picture"),
+        (["composite", "{fox}", "--out", "{tmp}/a.psd"], "is no flat picture's format"),
         (["composite", "{fox}", "--background", "mauvish", "--out", "{tmp}/a.png"], "'mauvish' is no colour"),
     ],
 )

@@ -3,10 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from layerfusion import LayerFusionOutput, LayerFusionPipeline
-from layerfusion.drawing import Tile, fit, grey_map, heat_map, on_checkerboard, sheet
 from layerfusion.errors import LayerFusionError
 from layerfusion.evaluation.figures import priors_figure, short_name, structure_figure
 from layerfusion.evaluation.priors import LatentsNear
@@ -61,35 +59,6 @@ def test_the_figure_of_layers_frames_the_chosen_one(run: tuple[LayerFusionOutput
     framed = structure_figure(foreground, priors, 0.8, next(iter(priors)))
     assert plain.size == framed.size
     assert np.asarray(plain).tobytes() != np.asarray(framed).tobytes()
-
-
-def test_maps_keep_their_values() -> None:
-    ramp = torch.linspace(0, 1, 5).repeat(2, 1)
-    grey = np.asarray(grey_map(ramp, (5, 2)))
-    assert grey[0, :, 0].tolist() == [0, 64, 128, 191, 255]
-    lightness = np.asarray(heat_map(ramp * 3 - 7, (64, 8)).convert("L")).astype(int)[4]
-    assert (np.diff(lightness) >= 0).all()
-    assert lightness[-1] - lightness[0] > 200
-    flat = np.asarray(heat_map(torch.full((4, 4), 0.3), (8, 8)))
-    assert (flat == flat[0, 0]).all()
-
-
-def test_transparency_shows_the_checkerboard() -> None:
-    clear = np.asarray(on_checkerboard(Image.new("RGBA", (48, 24)), square=12))
-    assert {int(value) for value in np.unique(clear)} == {214, 255}
-    red = np.asarray(on_checkerboard(Image.new("RGBA", (48, 24), (255, 0, 0, 255))))
-    assert (red == (255, 0, 0)).all()
-
-
-def test_tiles_do_not_overlap_and_long_labels_are_shortened() -> None:
-    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
-    tiles = [
-        Tile(Image.new("RGB", (10, 10), colour), "a label that is much too long for its tile") for colour in colours
-    ]
-    drawn = sheet([tiles[:2], tiles[2:]], (60, 40), "Title", "subtitle", ["one", ""])
-    counts = [int((np.asarray(drawn) == colour).all(-1).sum()) for colour in colours]
-    assert all(abs(count - 60 * 40) < 250 for count in counts)
-    assert fit(Image.new("RGB", (10, 20)), (30, 30)).size == (30, 30)
 
 
 def test_layers_have_short_names() -> None:

@@ -100,10 +100,13 @@ class NaiveBlending:
         if len(c) == 8:
             rows, columns = SIZE[0] // 4, SIZE[1] // 4
         s = nn.functional.interpolate(self.structure[None, None], (rows, columns), mode="bilinear")[0, 0].flatten()
-        mask_soft = normalize(s * c)
+        low, high = (torch.quantile(s * c, q) for q in self.config.mask_range)
+        mask_soft = ((s * c - low) / (high - low)).clamp(0, 1)
         mask_hard = 1 / (1 + torch.exp(-self.config.boundary * (mask_soft - 0.5)))
         for half in "01":
             a_fg, a_bl = out[f"fg{half}"], out[f"bl{half}"]
+            means = [sum(m * row for m, row in zip(mask_soft, a, strict=True)) / mask_soft.sum() for a in (a_fg, a_bl)]
+            a_fg = a_fg + self.config.align * (means[1] - means[0])
             new_bl = a_fg * mask_soft[:, None] + a_bl * (1 - mask_soft[:, None])
             new_fg = new_bl * mask_hard[:, None] + a_fg * (1 - mask_hard[:, None])
             out[f"fg{half}"], out[f"bl{half}"] = new_fg, new_bl
@@ -147,10 +150,17 @@ def naive_joint(unet, fg_unet, structure: Tensor, sample: Tensor, timestep, cond
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("boundary", [1.0, 10.0])
-def test_joint_pass_equals_the_transcription(tiny, tiny_offsets, boundary):
+@pytest.mark.parametrize(
+    "config",
+    [
+        LayerFusionConfig(boundary=1.0),
+        LayerFusionConfig.paper(),
+        LayerFusionConfig(mask_range=(0.1, 0.8)),
+        LayerFusionConfig(mask_range=(0.05, 0.9), align=0.5),
+    ],
+)
+def test_joint_pass_equals_the_transcription(tiny, tiny_offsets, config):
     unet, fg_unet = tiny["unet"], merged(tiny["unet"], tiny_offsets)
-    config = LayerFusionConfig(boundary=boundary)
     layout = StreamLayout(batch=1, guidance=True)
     sample, conditions = unet_inputs(layout.rows)
     timestep, eos = torch.tensor(500), torch.tensor([EOS])

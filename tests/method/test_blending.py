@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerfusion.method.blending import blend_into_blended, blend_into_foreground, hard_mask, soft_mask
+from layerfusion.method.blending import align_mean, blend_into_blended, blend_into_foreground, hard_mask, soft_mask
 
 unit = st.floats(0, 1, width=32)
 numbers = st.floats(-100, 100, width=32)
@@ -35,6 +35,38 @@ def test_hard_mask_hardens_with_the_boundary():
     soft = torch.tensor([0.3, 0.5, 0.7])
     low, high = hard_mask(soft, 1), hard_mask(soft, 20)
     assert high[0] < low[0] and high[2] > low[2] and low[1] == high[1] == 0.5
+
+
+@given(st.lists(st.tuples(unit, unit), min_size=2, max_size=30), st.floats(0, 0.5), st.floats(0.6, 1))
+def test_a_quantile_range_fills_more_of_the_mask(pairs, low, high):
+    s, c = torch.tensor(pairs).T[:, None]
+    papers, ours = soft_mask(s, c), soft_mask(s, c, (low, high))
+    assert ours.min() >= 0 and ours.max() <= 1
+    order = (s * c)[0].argsort()
+    assert (ours[0, order].diff() >= 0).all()
+    if low == 0:
+        assert (ours >= papers - 1e-6).all() or ours.max() == 0
+
+
+def test_one_outlier_does_not_thin_a_quantile_mask():
+    s = torch.tensor([[0.0] * 40 + [1.0] * 59 + [10.0]])
+    assert soft_mask(s, torch.ones_like(s))[0, 50] == pytest.approx(0.1)
+    assert soft_mask(s, torch.ones_like(s), (0.1, 0.9))[0, 50] == 1
+
+
+@given(st.integers(0, 2**31), st.floats(0, 1))
+def test_alignment_moves_the_masked_mean_and_nothing_else(seed, strength):
+    generator = torch.Generator().manual_seed(seed)
+    a, b = torch.randn(2, 3, 12, 5, generator=generator)
+    soft = torch.rand(3, 12, 1, generator=generator)
+    moved = align_mean(a, b, soft, strength)
+
+    def mean(x):
+        return (soft * x).sum(-2) / soft.sum(-2)
+
+    torch.testing.assert_close(mean(moved), (1 - strength) * mean(a) + strength * mean(b), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(moved - moved.mean(-2, keepdim=True), a - a.mean(-2, keepdim=True), atol=1e-5, rtol=0)
+    assert torch.equal(align_mean(a, b, torch.zeros_like(soft), strength), a)
 
 
 @given(numbers, numbers, unit, unit)

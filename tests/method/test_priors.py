@@ -10,6 +10,7 @@ from layerfusion.method import priors
 from layerfusion.method.priors import (
     content_confidence,
     minmax,
+    quantile_range,
     resize_to_tokens,
     sparsity,
     structure_prior,
@@ -137,3 +138,17 @@ def test_resizing_keeps_rows_and_columns_apart():
     assert torch.allclose(resized[0, 0], resized[0, 3])
     assert (resized[0, 0].diff() > 0).all()
     assert torch.equal(resize_to_tokens(columns, (8, 24), 8 * 24), columns.flatten(1))
+
+
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40))
+def test_the_whole_quantile_range_is_minmax_to_the_bit(values):
+    rows = torch.tensor([values, values[::-1]])
+    assert torch.equal(quantile_range(rows, 0.0, 1.0), minmax(rows))
+
+
+def test_a_quantile_range_is_cut_at_its_quantiles():
+    ramp = torch.arange(101.0)[None]
+    result = quantile_range(ramp, 0.1, 0.8)[0]
+    assert (result[:11] == 0).all() and (result[80:] == 1).all()
+    torch.testing.assert_close(result[10:81], torch.linspace(0, 1, 71))
+    assert torch.equal(quantile_range(torch.full((1, 5), 0.3), 0.1, 0.8), torch.zeros(1, 5))

@@ -55,7 +55,7 @@ def test_layerdiffuse_goes_on_top_of_a_plain_sdxl(saved: Path, monkeypatch: pyte
         str(saved / "ld" / "ld_diffusers_sdxl_attn.safetensors"),
         str(saved / "ld" / "ld_diffusers_sdxl_vae_transparent_decoder.safetensors"),
     )
-    assert files.kind == "sdxl"
+    assert files.layout == "sdxl"
     assert files.variant == "fp16"
     pipeline = load(files, torch.float32, torch.device("cpu"))
     assert isinstance(pipeline.scheduler, DPMSolverMultistepScheduler)
@@ -100,7 +100,7 @@ def test_a_single_file_says_which_configuration_it_needs(saved: Path, cache: Pat
         str(saved / "ld" / "ld_diffusers_sdxl_attn.safetensors"),
         str(saved / "ld" / "ld_diffusers_sdxl_vae_transparent_decoder.safetensors"),
     )
-    assert files.kind == "checkpoint"
+    assert files.layout == "checkpoint"
     with pytest.raises(LayerFusionError, match="needs the configuration of SDXL"):
         load(files, torch.float32, torch.device("cpu"))
 

@@ -49,7 +49,7 @@ def test_entries_may_be_objects_or_names(known: Vocabulary) -> None:
     animals = known.objects["animals"]
     assert [entry.names for entry in animals] == [("fox", "vixen"), ("tropical fish",), ("owl",)]
     assert known.objects["vehicles"][0].coloured
-    assert list(known.kinds()) == ["animals", "vehicles", "colours", "scenes", "styles"]
+    assert list(known.groups()) == ["animals", "vehicles", "colours", "scenes", "styles"]
 
 
 @given(st.lists(st.sampled_from(["red", "fox", "zeppelin", "qat", "the"]), max_size=6))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import cv2
 import numpy as np
 import pytest
 
+from layerfusion import LayerFusionPipeline
 from recipes.mini.world import World, load
+from tests import tiny
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,26 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             picture[40:56, 40:56, k % 3] = 60
             cv2.imwrite(str(assets / f"{spec.sprite}.webp"), picture)
     return World(64, "core", build)
+
+
+@pytest.fixture(scope="session")
+def small(world: World) -> World:
+    """A few objects and scenes of the world."""
+    few = copy.copy(world)
+    few.objects = tuple(world.object(key) for key in ("penguin", "fox", "glass bottle", "campfire"))
+    few.scenes = tuple(world.scene(key) for key in ("beach at night", "snowy forest", "wooden table"))
+    few.styles = world.styles[:1]
+    return few
+
+
+@pytest.fixture(scope="session")
+def pipe() -> LayerFusionPipeline:
+    components = tiny.tiny_components()
+    pipe = LayerFusionPipeline(
+        **components,
+        foreground=tiny.tiny_foreground(components["unet"]),
+        transparent_decoder=tiny.tiny_transparent_decoder(),
+        transparent_encoder=tiny.tiny_transparent_encoder(),
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

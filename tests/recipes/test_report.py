@@ -18,30 +18,6 @@ from recipes.mini.page import markdown
 from recipes.mini.triplets import Case, Sampling, Triplets, generate
 from recipes.mini.world import World
 from recipes.mini.world.vocabulary import for_model
-from tests import tiny
-
-
-@pytest.fixture(scope="module")
-def small(world: World) -> World:
-    """A few objects and scenes of the world."""
-    few = copy.copy(world)
-    few.objects = tuple(world.object(key) for key in ("penguin", "fox", "glass bottle", "campfire"))
-    few.scenes = tuple(world.scene(key) for key in ("beach at night", "snowy forest", "wooden table"))
-    few.styles = world.styles[:1]
-    return few
-
-
-@pytest.fixture(scope="module")
-def pipe() -> LayerFusionPipeline:
-    components = tiny.tiny_components()
-    pipe = LayerFusionPipeline(
-        **components,
-        foreground=tiny.tiny_foreground(components["unet"]),
-        transparent_decoder=tiny.tiny_transparent_decoder(),
-        transparent_encoder=tiny.tiny_transparent_encoder(),
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
 
 
 def untrained(world: World) -> probes.Probe:

@@ -85,6 +85,14 @@ def test_single_switches_go_on_top():
     assert Request(**PROMPTS, config=given, mask="cross").varied(own) == LayerFusionConfig(boundary=7.0, mask="cross")
 
 
+def test_the_dial_turns_the_models_own_switches():
+    own = LayerFusionConfig(boundary=4.0)
+    assert Request(**PROMPTS, harmony=0.25).varied(own) == own.with_harmony(0.25)
+    assert Request(**PROMPTS, harmony=0.25, mask="self").varied(own).mask == "self"
+    with pytest.raises(LayerFusionError, match="harmony"):
+        Request.checked({**PROMPTS, "harmony": 1.5})
+
+
 def test_the_schema_says_every_field():
     schema = Request.model_json_schema()
     assert set(schema["properties"]) == set(Request.model_fields)

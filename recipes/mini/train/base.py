@@ -94,7 +94,7 @@ def noise_loss(unet: nn.Module, latents: Tensor, condition: tuple[Tensor, Tensor
     return (weight * (predicted.float() - noise).pow(2).mean(dim=(1, 2, 3))).mean()
 
 
-def quicken(unet: UNet2DConditionModel, device: torch.device) -> None:
+def use_plain_attention(unet: UNet2DConditionModel, device: torch.device) -> None:
     """On a CPU, plain products for attention: at this size they train faster than the fused kernel."""
     if device.type == "cpu":
         unet.set_attn_processor(AttnProcessor())
@@ -118,7 +118,7 @@ def train_base(settings: Settings, run: Path, device: torch.device, images: int)
     ids = {kind: tokenize(tokenizer, Pictures(run / "data", kind).captions) for kind in KINDS}
     torch.manual_seed(0)
     modules = {name: module.to(device) for name, module in build_base(settings, run).items()}
-    quicken(cast(UNet2DConditionModel, modules["unet"]), device)
+    use_plain_attention(cast(UNet2DConditionModel, modules["unet"]), device)
     loop = Loop(run, "base", modules, images, peak=1e-3, ema=0.998, device=device)
     generator = np.random.default_rng((2, loop.step))
     torch.manual_seed(loop.step)

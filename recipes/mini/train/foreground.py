@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from layerfusion.offsets import ForegroundOffsets, attention_projections
 from recipes.mini.train.autoencoder import load_autoencoder
-from recipes.mini.train.base import CAPTION_DROPOUT, load_base, noise_loss, quicken
+from recipes.mini.train.base import CAPTION_DROPOUT, load_base, noise_loss, use_plain_attention
 from recipes.mini.train.data import Pictures
 from recipes.mini.train.latents import load_latents, load_normalised
 from recipes.mini.train.loop import Loop, load_averaged
@@ -46,7 +46,7 @@ def train_foreground(settings: Settings, run: Path, device: torch.device, images
     modules = load_base(settings, run, device)
     conditions = _conditions(Pictures(run / "data", "foreground").captions, run, modules, device)
     unet = cast(UNet2DConditionModel, modules["unet"])
-    quicken(unet, device)
+    use_plain_attention(unet, device)
     torch.manual_seed(0)
     offsets = build_offsets(unet, settings.offset_rank).to(device)
     attach(offsets, unet)

@@ -6,32 +6,22 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
+from layerfusion import drawing
 from layerfusion.files import atomic_write
 from recipes.mini.world.render import World
 
 CELL = 128
 
 
-def checkerboard(rgba: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 4) uint8 over grey checks, so that alpha shows."""
-    size = rgba.shape[0]
-    y, x = np.mgrid[:size, :size] // max(size // 16, 1)
-    board = np.where((x + y) % 2, 150, 105)[..., None].astype(np.float32)
-    alpha = rgba[..., 3:].astype(np.float32) / 255
-    return (rgba[..., :3] * alpha + board * (1 - alpha) + 0.5).astype(np.uint8)
-
-
 def sheet(cells: Sequence[np.ndarray], columns: int, path: Path) -> None:
-    """Write equal cells (H, W, 3) uint8 as one picture, row by row."""
-    rows = -(-len(cells) // columns)
-    blank = np.full_like(cells[0], 40)
-    padded = [*cells, *[blank] * (rows * columns - len(cells))]
-    grid = np.concatenate([np.concatenate(padded[r * columns : (r + 1) * columns], 1) for r in range(rows)], 0)
+    """Write equal cells (H, W, 3 or 4) uint8 as one picture, row by row; alpha over a checkerboard."""
+    tiles = [drawing.Tile(Image.fromarray(cell)) for cell in cells]
+    rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
     with atomic_write(path) as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))
+        drawing.sheet(rows, tiles[0].picture.size).save(temporary, "PNG")
     print(path)
 
 
@@ -47,7 +37,7 @@ def main() -> None:
     def fore(**content: str | int) -> np.ndarray:
         picture = world.render("foreground", **content).foreground  # type: ignore[arg-type]
         assert picture is not None
-        return checkerboard(picture)
+        return picture
 
     sheet([fore(obj=o.key, seed=i) for i, o in enumerate(world.objects)], 12, args.out / "preview-foregrounds.png")
     coloured = [o for o in world.objects if o.colours]

@@ -5,8 +5,11 @@ from typing import Annotated
 import typer
 
 import layerfusion
-from layerfusion.cli import doctor, generate, layers, vocabulary
-from layerfusion.cli.errors import OneSentence
+from layerfusion.cli.doctor import doctor
+from layerfusion.cli.errors import OneSentence, handle_errors
+from layerfusion.cli.generate import generate
+from layerfusion.cli.layers import composite, edit, export, show
+from layerfusion.cli.vocabulary import vocabulary
 from layerfusion.threads import settle_threads
 
 settle_threads()
@@ -35,7 +38,5 @@ def main(
     """Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture."""
 
 
-generate.register(app)
-vocabulary.register(app)
-doctor.register(app)
-layers.register(app)
+for command in (generate, vocabulary, doctor, export, edit, composite, show):
+    app.command()(handle_errors(command))

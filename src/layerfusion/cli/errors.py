@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 import layerfusion
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import foreseen
 
 PACKAGE = Path(layerfusion.__file__).parent
 Parameters = ParamSpec("Parameters")
@@ -79,47 +79,29 @@ def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters,
     return wrapped
 
 
-def foreseen(error: Exception) -> str | None:
-    """The sentence for a failure that a user can mend, or None for a mistake of ours."""
-    if isinstance(error, LayerFusionError):
-        return str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "there is not enough memory; choose a smaller --size or --batch-size, or --offload on a GPU."
-    if isinstance(error, BrokenPipeError):
-        return None
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}; make room, or choose another place."
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
-        return "there is not enough memory; choose a smaller --size or --batch-size."
-    return None
-
-
 @contextlib.contextmanager
 def _own_warnings_as_notes() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning, module="layerfusion")
-        warnings.showwarning = functools.partial(_note, warnings.showwarning)
+        warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         yield
 
 
-def _note(
-    otherwise: Callable[..., None],
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    *more: object,
+def _show_warning(
+    otherwise: Callable[..., None], message: Warning | str, category: type[Warning], filename: str, *more: object
 ) -> None:
     """Show one of our own warnings as a note, any other as Python does."""
     if Path(filename).is_relative_to(PACKAGE):
-        _say("[yellow]note:[/] ", str(message))
+        note(str(message))
     else:
-        otherwise(message, category, filename, lineno, *more)
+        otherwise(message, category, filename, *more)
+
+
+def note(text: str) -> None:
+    """One sentence on stderr that is no error."""
+    _say("[yellow]note:[/] ", text)
 
 
 def _say(mark: str, text: str) -> None:
-    # A name may hold line breaks, control characters and bytes that are no text: a sentence shows them escaped.
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     # soft_wrap: a sentence stays one line, however narrow the terminal says it is.
-    Console(stderr=True, highlight=False).print(mark + escape(line), soft_wrap=True)
+    Console(stderr=True, highlight=False).print(mark + escape(text), soft_wrap=True)

@@ -11,16 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from layerfusion.cli.console import RunBar, note, quiet_libraries
-from layerfusion.cli.errors import handle_errors
+from layerfusion.cli.console import RunBar
+from layerfusion.cli.errors import note
 from layerfusion.cli.options import option_name, takes_a_request
 from layerfusion.errors import LayerFusionError
 from layerfusion.runs import Record, Request, Target, check_targets, default_folder, plan_targets
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(handle_errors(generate))
+from layerfusion.runs.quiet import quiet_libraries
 
 
 def _output(help: str, *names: str, **more: Any) -> Any:

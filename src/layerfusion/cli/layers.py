@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from layerfusion.cli.errors import handle_errors
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write, look
 from layerfusion.layers import FORMATS, Affine, Layer, check_writable, read, write, write_all
@@ -24,21 +23,15 @@ Source = Annotated[
     Path, typer.Argument(help="A triplet's folder, a folder of PNGs with stack.json, a .psd, .ora or .html.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")]
-KINDS = f"a folder, .{', .'.join(FORMATS)}"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    for command in (export, edit, composite, show):
-        app.command()(handle_errors(command))
+TARGETS = f"a folder, .{', .'.join(FORMATS)}"
 
 
 def export(
     source: Source,
-    to: Annotated[list[Path], typer.Option(help=f"Where to; the ending tells the kind: {KINDS}. Can be repeated.")],
+    to: Annotated[list[Path], typer.Option(help=f"Where to; the ending tells the format: {TARGETS}. Can be repeated.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write layers to another kind of file: Photoshop, Krita, PowerPoint, a web page, one flat picture."""
+    """Write layers to another format: Photoshop, Krita, PowerPoint, a web page, one flat picture."""
     for target in to:
         _check_target(target, overwrite)
     for target in write_all(read(source), to, overwrite):
@@ -48,7 +41,7 @@ def export(
 def edit(
     source: Source,
     layer: Annotated[str, typer.Option(help="The layer's name, or its number: 0 is the lowest.")],
-    out: Annotated[Path, typer.Option(help=f"Where to; the ending tells the kind: {KINDS}.")],
+    out: Annotated[Path, typer.Option(help=f"Where to; the ending tells the format: {TARGETS}.")],
     move: Annotated[str | None, typer.Option(help="Right and down, in pixels: 40,-20.")] = None,
     scale: Annotated[str | None, typer.Option(help="About its middle: 0.8, or across and down: 0.8,1.2.")] = None,
     rotate: Annotated[float, typer.Option(help="Degrees clockwise, about its middle.")] = 0.0,
@@ -71,7 +64,7 @@ def edit(
     factors = None if scale is None else _numbers(scale, "--scale", (1, 2))
     step = None if move is None else _numbers(move, "--move", (2,))
 
-    def place(layer: Layer) -> Layer:
+    def change(layer: Layer) -> Layer:
         if flip:
             layer = layer.flipped()
         if flip_vertical:
@@ -84,8 +77,9 @@ def edit(
     if reset:
         stack = stack.edited(key, lambda layer: replace(layer, placement=Affine()), alone)
     if picture is not None:
-        stack[key] = _with_picture(stack[key], picture)  # fitted into its own place, so nothing else moves
-    stack = stack.edited(key, place, alone)
+        # Fitted into its own rectangle, so nothing else moves.
+        stack[key] = stack[key].with_pixels(decode(picture, str(picture)))
+    stack = stack.edited(key, change, alone)
     given: dict[str, Any] = {"opacity": opacity, "blend": blend, "visible": visible, "name": rename}
     stack[key] = replace(stack[key], **{field: value for field, value in given.items() if value is not None})
     _done(write(stack, out, overwrite))
@@ -100,7 +94,7 @@ def composite(
 ) -> None:
     """Flatten the visible layers to one picture."""
     if out.suffix.lower() not in ENDINGS:
-        raise LayerFusionError(f"{out} is no kind of flat picture known here; end it in {', '.join(ENDINGS)}.")
+        raise LayerFusionError(f"{out} is no flat picture's format known here; end it in {', '.join(ENDINGS)}.")
     _check_target(out, overwrite)
     stack = read(source)
     if background is not None:
@@ -149,26 +143,10 @@ def _cells(number: int, layer: Layer) -> dict[str, str]:
         "group": layer.group or "",
         "size": f"{right - left}×{bottom - top}",
         "at": f"{left},{top}",
-        "placed": _placed(layer.placement),
+        "placed": layer.placement.describe(),
         "blend": layer.blend,
         "shown": f"{layer.opacity:.0%}" if layer.visible else "hidden",
     }
-
-
-def _placed(placement: Affine) -> str:
-    """What was done to a layer beside moving it, in words."""
-    shape = placement.similarity()
-    if shape is None:
-        return "slanted"
-    across, down, degrees, mirrored = shape
-    words = ["flipped"] if mirrored else []
-    if abs(across - down) > 1e-6:
-        words.append(f"×{across:.4g},{down:.4g}")
-    elif abs(across - 1) > 1e-6:
-        words.append(f"×{across:.4g}")
-    if abs(degrees) > 1e-6:
-        words.append(f"{degrees:.4g}°")
-    return " ".join(words)
 
 
 def _check_target(path: Path, overwrite: bool) -> None:
@@ -177,16 +155,6 @@ def _check_target(path: Path, overwrite: bool) -> None:
         check_writable(path)
     if look(path) is not None and not overwrite and not (path.is_dir() and not any(path.iterdir())):
         raise LayerFusionError(f"{path} already exists; choose another name or add --overwrite.")
-
-
-def _with_picture(layer: Layer, path: Path) -> Layer:
-    """The layer with a file's pixels, scaled to cover the old rectangle and centred on it."""
-    pixels = decode(path, str(path))
-    (width, height), (old_width, old_height) = (pixels.shape[1], pixels.shape[0]), layer.size
-    scale = max(old_width / width, old_height / height)
-    centring = Affine.translation((old_width - width * scale) / 2, (old_height - height * scale) / 2)
-    fitted = Affine.scaling(scale, scale).then(centring).then(layer.placement)
-    return replace(layer, pixels=pixels, placement=fitted)
 
 
 def _numbers(text: str, option: str, counts: tuple[int, ...]) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 import typer
 from pydantic.fields import FieldInfo
 
-from layerfusion.runs import Request
+from layerfusion.runs.request import Panel, Request
 
 
 def takes_a_request(command: Callable[..., None]) -> Callable[..., None]:
@@ -16,19 +16,28 @@ def takes_a_request(command: Callable[..., None]) -> Callable[..., None]:
     The prompts come first, as arguments that may be left out; the command's own parameters follow; then the options.
     What is not given arrives as None.
     """
+    return _extended(command, Request.POSITIONAL, get_args(Panel))
+
+
+def takes_a_model(command: Callable[..., None]) -> Callable[..., None]:
+    """The same with the options alone that say which model is used, and where."""
+    return _extended(command, (), ("Model",))
+
+
+def _extended(command: Callable[..., None], prompts: tuple[str, ...], panels: tuple[str, ...]) -> Callable[..., None]:
     own = [
         parameter.replace(kind=parameter.KEYWORD_ONLY)
         for parameter in inspect.signature(command).parameters.values()
         if parameter.kind is not parameter.VAR_KEYWORD
     ]
     fields = Request.model_fields
-    prompts = [_parameter(name, _argument(fields[name]), str) for name in Request.POSITIONAL]
+    arguments = [_parameter(name, _argument(fields[name]), str) for name in prompts]
     options = [
         _parameter(name, _option(name, field), _type(field))
         for name, field in fields.items()
-        if name not in Request.POSITIONAL and _extra(field)["option"] != ""
+        if _extra(field)["panel"] in panels and _extra(field)["option"] != ""
     ]
-    parameters = [*prompts, *own, *options]
+    parameters = [*arguments, *own, *options]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
@@ -41,8 +50,8 @@ def option_name(name: str) -> str:
 
 
 def _parameter(name: str, declaration: Any, of: Any) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=None, annotation=Annotated[of | None, declaration])
+    annotation = Annotated[of | None, declaration]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _argument(field: FieldInfo) -> Any:
@@ -56,9 +65,8 @@ def _option(name: str, field: FieldInfo) -> Any:
 
 def _type(field: FieldInfo) -> Any:
     """The type of a field without its None."""
-    kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
-    optional = type(None) in get_args(field.annotation)
-    return kinds[0] if optional else field.annotation
+    alternatives = get_args(field.annotation)
+    return next(of for of in alternatives if of is not type(None)) if type(None) in alternatives else field.annotation
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

@@ -10,14 +10,12 @@ from rich.columns import Columns
 from rich.console import Console
 from rich.text import Text
 
-from layerfusion.cli.console import quiet_libraries
-from layerfusion.cli.errors import handle_errors
+from layerfusion.cli.console import RunBar
 from layerfusion.errors import LayerFusionError
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(handle_errors(vocabulary))
+from layerfusion.files import atomic_write
+from layerfusion.models import Vocabulary, model_folder, read_vocabulary
+from layerfusion.runs import Request
+from layerfusion.runs.quiet import quiet_libraries
 
 
 def vocabulary(
@@ -30,9 +28,7 @@ def vocabulary(
     seed: Annotated[int, typer.Option(min=0, help="With --sheet.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
 ) -> None:
-    """List what the embedded model knows: objects by kind, colours, scenes, styles."""
-    from layerfusion.models import model_folder, read_vocabulary
-
+    """List what the embedded model knows: objects by group, colours, scenes, styles."""
     folder = model_folder(model)
     known = read_vocabulary(folder) if folder else None
     if folder is not None and not (folder / "model_index.json").is_file():
@@ -44,18 +40,27 @@ def vocabulary(
     if as_json:
         typer.echo(json.dumps({**asdict(known), "words": sorted(known.words)}, ensure_ascii=False, indent=2))
     else:
-        console = Console(highlight=False)
-        for kind, entries in known.kinds().items():
-            console.print(Text(f"{kind} ({len(entries)})", style="bold"))
-            names = [
-                Text(entry.name) + Text(f" ({', '.join(entry.synonyms)})" if entry.synonyms else "", style="dim")
-                for entry in entries
-            ]
-            console.print(Columns(names, padding=(0, 3), equal=False), soft_wrap=not console.is_terminal)
-            console.print()
+        _print(known)
     if sheet is not None:
-        with quiet_libraries():
-            from layerfusion.cli.vocabulary_sheet import write_sheet
+        with quiet_libraries(), RunBar() as bar:
+            from layerfusion.runs import Session
+            from layerfusion.runs.vocabulary_sheet import vocabulary_sheet
 
-            write_sheet(model, known, sheet, steps, seed)
+            # Any prompts will do: it is the model that the request names.
+            request = Request(foreground_prompt="anything", background_prompt="anywhere", model=model)
+            drawn = vocabulary_sheet(Session.open(request, listener=bar), steps, seed, bar)
+        with atomic_write(sheet) as temporary:
+            drawn.save(temporary, "PNG")
         typer.echo(f"{sheet}")
+
+
+def _print(known: Vocabulary) -> None:
+    console = Console(highlight=False)
+    for group, entries in known.groups().items():
+        console.print(Text(f"{group} ({len(entries)})", style="bold"))
+        names = [
+            Text(entry.name) + Text(f" ({', '.join(entry.synonyms)})" if entry.synonyms else "", style="dim")
+            for entry in entries
+        ]
+        console.print(Columns(names, padding=(0, 3), equal=False), soft_wrap=not console.is_terminal)
+        console.print()

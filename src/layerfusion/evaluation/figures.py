@@ -56,10 +56,10 @@ def _maps_of(step: StepMaps, index: int, size: tuple[int, int]) -> list[Tile]:
 
     structure = mean("structure") if step.structure is None else step.structure[:, index].mean(0)
     return [
-        Tile(heat_map(structure, size), "structure prior  s'"),
-        Tile(heat_map(mean("content"), size), "content confidence  c"),
-        Tile(grey_map(mean("soft"), size), "soft mask"),
-        Tile(grey_map(mean("hard"), size), "hard mask"),
+        Tile(heat_map(structure.numpy(), size), "structure prior  s'"),
+        Tile(heat_map(mean("content").numpy(), size), "content confidence  c"),
+        Tile(grey_map(mean("soft").numpy(), size), "soft mask"),
+        Tile(grey_map(mean("hard").numpy(), size), "hard mask"),
     ]
 
 
@@ -76,7 +76,7 @@ def structure_figure(foreground: Image.Image, priors: dict[str, Tensor], time: f
     tiles = [Tile(foreground, "foreground")]
     for path, values in priors.items():
         label = f"{short_name(path)}   {values.shape[1]} x {values.shape[0]}"
-        tiles.append(Tile(heat_map(values, size), label, marked=path == chosen))
+        tiles.append(Tile(heat_map(values.numpy(), size), label, marked=path == chosen))
     columns = min(len(tiles), max(4, math.ceil(math.sqrt(len(tiles) * 1.6))))
     rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
     subtitle = f"s' at t = {time:.2f} T, in the order of computation; framed: the one the run used"

@@ -147,8 +147,8 @@ def auc(scores: np.ndarray, inside: np.ndarray) -> float:
     n, m = int(inside.sum()), int((~inside).sum())
     if not n or not m:
         return float("nan")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    _, rank_of, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[rank_of]
     return float((ranks[inside].sum() - n * (n + 1) / 2) / (n * m))
 
 
@@ -175,13 +175,16 @@ def bootstrap(
 
     Args:
         statistic: From the numbers of the cases drawn, (cases,) integers with repetition, to the value; draws for which
-            it is NaN are left out.
+            it is NaN are left out, and all of them give NaN.
         cases: How many there are.
         level: The part of all draws that lies within.
         draws: How often the cases are drawn anew.
         seed: Of the draws.
     """
     rng = np.random.default_rng(seed)
-    values = [statistic(rng.integers(cases, size=cases)) for _ in range(draws)]
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    values = np.array([statistic(rng.integers(cases, size=cases)) for _ in range(draws)])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return Interval(float("nan"), float("nan"))
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))

@@ -116,3 +116,18 @@ class Affine:
         mirrored = self.a * self.e - self.b * self.d < 0
         sign = -1.0 if mirrored else 1.0
         return scale_x, scale_y, math.degrees(math.atan2(sign * self.d, sign * self.a)), mirrored
+
+    def describe(self) -> str:
+        """What it does beside moving, in words: "flipped ×0.8 -12.5°"."""
+        shape = self.similarity()
+        if shape is None:
+            return "slanted"
+        across, down, degrees, mirrored = shape
+        words = ["flipped"] if mirrored else []
+        if abs(across - down) > 1e-6:
+            words.append(f"×{across:.4g},{down:.4g}")
+        elif abs(across - 1) > 1e-6:
+            words.append(f"×{across:.4g}")
+        if abs(degrees) > 1e-6:
+            words.append(f"{degrees:.4g}°")
+        return " ".join(words)

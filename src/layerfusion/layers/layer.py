@@ -101,6 +101,14 @@ class Layer:
         left, top, right, bottom = self.box
         return self.placement((left + right) / 2, (top + bottom) / 2)
 
+    def with_pixels(self, pixels: "np.ndarray | Image.Image") -> "Layer":
+        """With other pixels of any size, scaled to cover the rectangle of the old ones and centred on it."""
+        new = pixels_of(pixels)
+        (height, width), (old_width, old_height) = new.shape[:2], self.size
+        scale = max(old_width / width, old_height / height)
+        centring = Affine.translation((old_width - width * scale) / 2, (old_height - height * scale) / 2)
+        return replace(self, pixels=new, placement=Affine.scaling(scale, scale).then(centring).then(self.placement))
+
     def placed(self, change: Affine) -> "Layer":
         """The layer with a further map, in canvas coordinates, after its placement."""
         return replace(self, placement=self.placement.then(change))

@@ -29,7 +29,7 @@ from diffusers.models.attention_processor import (
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.method.blending import blend_into_blended, blend_into_foreground, hard_mask, soft_mask
+from layerfusion.method.blending import align_mean, blend_into_blended, blend_into_foreground, hard_mask, soft_mask
 from layerfusion.method.config import LayerFusionConfig
 from layerfusion.method.observer import AttentionPriors, Observer
 from layerfusion.method.priors import content_confidence, resize_to_tokens, structure_prior, token_grid
@@ -67,6 +67,7 @@ class UNetPass:
         take_structure: Whether s' is taken at the structure layer. A pass of foregrounds alone (the prior pass) ends
             there.
         observer: Notes what the attentions see; None notes nothing.
+        soft_masks: Filled by the call: mask_soft of every attention in which Eq. 1 acted, (F, B, M) each.
     """
 
     layout: StreamLayout
@@ -76,6 +77,7 @@ class UNetPass:
     structure: Tensor | None = None
     take_structure: bool = False
     observer: Observer | None = None
+    soft_masks: list[Tensor] = field(default_factory=list)
 
 
 class StructureReady(Exception):
@@ -174,12 +176,13 @@ class JointAttention:
         else:
             s = resize_to_tokens(structure, self.current.size, content.shape[1])
         c = torch.ones_like(content) if self.config.mask == "self" else content
-        soft = soft_mask(s, c)
+        soft = soft_mask(s, c, self.config.mask_range)
         hard = hard_mask(soft, self.config.boundary)
         if self.current.observer is not None:
             self.current.observer.note_maps(layer, self.current.size, self.current.layout, (s, c, soft, hard))
         per_foreground = (len(self.current.layout.foregrounds), self.current.layout.batch)
-        return soft.unflatten(0, per_foreground), hard.unflatten(0, per_foreground)
+        self.current.soft_masks.append(soft.unflatten(0, per_foreground))
+        return self.current.soft_masks[-1], hard.unflatten(0, per_foreground)
 
     def blend(self, attention: Tensor, soft: Tensor, hard: Tensor) -> None:
         """Eq. 1 and 2 on the attention outputs (S·G·B, M, channels), in place.
@@ -193,6 +196,8 @@ class JointAttention:
             a_foreground = layout.stream(attention, name)
             # (B, M) → (1, B, M, 1): both guidance halves are blended with the conditional half's masks.
             mask_soft, mask_hard = (mask[index, None, :, :, None].to(attention.dtype) for mask in (soft, hard))
+            if self.config.align:
+                a_foreground.copy_(align_mean(a_foreground, blended, soft[index, None, :, :, None], self.config.align))
             blended.copy_(blend_into_blended(a_foreground, blended, mask_soft))
             if self.config.update_foreground:
                 a_foreground.copy_(blend_into_foreground(blended, a_foreground, mask_hard))

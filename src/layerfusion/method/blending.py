@@ -3,17 +3,35 @@
 import torch
 from torch import Tensor
 
-from layerfusion.method.priors import minmax
+from layerfusion.method.priors import quantile_range
 
 
-def soft_mask(structure: Tensor, content: Tensor) -> Tensor:
-    """mask_soft = minmax(s' · c) over the tokens of each picture: (B, M) and (B, M) → (B, M), float32 in [0, 1]."""
-    return minmax(structure.float() * content.float())
+def soft_mask(structure: Tensor, content: Tensor, mask_range: tuple[float, float] = (0.0, 1.0)) -> Tensor:
+    """mask_soft = minmax(s' · c) over the tokens of each picture: (B, M) and (B, M) → (B, M), float32 in [0, 1].
+
+    With a `mask_range` other than (0, 1), `quantile_range` of s' · c in the place of min–max.
+    """
+    return quantile_range(structure.float() * content.float(), *mask_range)
 
 
 def hard_mask(soft: Tensor, boundary: float) -> Tensor:
     """mask_hard = σ(d · (mask_soft − 0.5)), d the soft decision boundary coefficient: any shape, float32 in (0, 1)."""
     return torch.sigmoid(boundary * (soft.float() - 0.5))
+
+
+def align_mean(a_foreground: Tensor, a_blended: Tensor, soft: Tensor, strength: float) -> Tensor:
+    """a_FG + λ (μ(a_Blended) − μ(a_FG)), before Eq. 1: the foreground's attention with some of the scene's light.
+
+    μ is the mean over the tokens weighted by mask_soft, for each channel. Where the mask is empty nothing changes.
+
+    Args:
+        a_foreground, a_blended: (…, M, channels).
+        soft: (…, M, 1).
+        strength: λ; with 1 the two means are equal.
+    """
+    soft = soft.float()
+    weights = (soft / soft.sum(-2, keepdim=True).clamp_min(1e-12)).to(a_foreground.dtype)
+    return a_foreground + strength * (weights.transpose(-1, -2) @ (a_blended - a_foreground))
 
 
 def blend_into_blended(a_foreground: Tensor, a_blended: Tensor, soft: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Every switch of the method, in one frozen object with the paper's values as defaults."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +20,15 @@ class LayerFusionConfig:
         mask: What the masks are made of: "combined" (s'·c), "self" (s' alone, c ≡ 1) or "cross" (c alone, s' ≡ 1);
             the ablation of Fig. 8c.
         boundary: d, the soft decision boundary coefficient of mask_hard, > 0 (Fig. 8d; 10 in the paper).
+        mask_range: Quantiles of s'·c between which mask_soft rises from 0 to 1, 0 ≤ low < high ≤ 1; (0, 1) is the
+            paper's min–max. A narrower range fills the inside of the subject: it is more whole, and less in the light.
+        align: λ in [0, 1], how far a_FG is moved to the mean of a_Blended inside the mask before Eq. 1: it brings the
+            light back. 0 in the paper.
+        detail: κ in [0, 1], how much of the foreground's detail the blended stream's predicted latent takes on inside
+            the subject, after each step; see `method.detail`. 0 in the paper.
+        light: η in [0, 1], how far that detail follows the light of the blended stream; 0 keeps the foreground's own
+            colours. Acts only with `detail`.
+        detail_range: The part of the run in which `detail` acts, as `blend_range`; it needs Eq. 1 in the same steps.
         structure_layer: The self-attention whose map gives the structure prior, by its path in the UNet
             ("up_blocks.1.attentions.2.transformer_blocks.1.attn1"). None takes the choice saved with the model, and
             where the model has none the last self-attention, as in the paper (Fig. 9 varies it).
@@ -36,6 +45,11 @@ class LayerFusionConfig:
 
     mask: Mask = "combined"
     boundary: float = 10.0
+    mask_range: tuple[float, float] = (0.0, 1.0)
+    align: float = 0.0
+    detail: float = 0.0
+    light: float = 1.0
+    detail_range: tuple[float, float] = (0.5, 1.0)
     structure_layer: str | None = None
     structure_sign: int | None = None
     structure_from: StructureSource = "prior_pass"
@@ -48,8 +62,8 @@ class LayerFusionConfig:
 
     def __post_init__(self) -> None:
         # JSON has no tuples: a configuration read from a file arrives with lists.
-        object.__setattr__(self, "blend_range", tuple(self.blend_range))
-        object.__setattr__(self, "blocks", tuple(self.blocks))
+        for name in ("mask_range", "detail_range", "blend_range", "blocks"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.mask not in get_args(Mask):
             raise LayerFusionError(f"mask is {self.mask!r}; choose one of {', '.join(get_args(Mask))}.")
         if self.structure_from not in get_args(StructureSource):
@@ -57,10 +71,17 @@ class LayerFusionConfig:
             raise LayerFusionError(f"structure_from is {self.structure_from!r}; choose one of {options}.")
         if not 0 < self.boundary < float("inf"):
             raise LayerFusionError(f"boundary is {self.boundary}; give a number above 0 (the paper uses 10).")
+        if len(self.mask_range) != 2 or not 0 <= self.mask_range[0] < self.mask_range[1] <= 1:
+            raise LayerFusionError(f"mask_range is {self.mask_range}; give two quantiles, 0 <= low < high <= 1.")
+        for name in ("align", "detail", "light"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise LayerFusionError(f"{name} is {getattr(self, name)}; give a number from 0 to 1.")
         if self.structure_sign not in (None, 1, -1):
             raise LayerFusionError(f"structure_sign is {self.structure_sign}; give 1 (the paper's) or -1.")
-        if len(self.blend_range) != 2 or not 0 <= self.blend_range[0] <= self.blend_range[1] <= 1:
-            raise LayerFusionError(f"blend_range is {self.blend_range}; give two fractions, 0 <= start <= end <= 1.")
+        for name in ("blend_range", "detail_range"):
+            span = getattr(self, name)
+            if len(span) != 2 or not 0 <= span[0] <= span[1] <= 1:
+                raise LayerFusionError(f"{name} is {span}; give two fractions, 0 <= start <= end <= 1.")
         if not self.blocks:
             raise LayerFusionError('blocks is empty; give glob patterns, or turn blending off with "blend".')
 
@@ -72,6 +93,24 @@ class LayerFusionConfig:
     def paper(cls) -> "LayerFusionConfig":
         """The paper's own switches, whatever a model's own are."""
         return cls()
+
+    def details_at(self, step: int, num_steps: int) -> bool:
+        """Whether detail is transferred at this step (counted from 0) of `num_steps`."""
+        within = self.detail_range[0] <= step / num_steps < self.detail_range[1]
+        return self.detail > 0 and within and self.blends_at(step, num_steps)
+
+    def with_harmony(self, harmony: float) -> "LayerFusionConfig":
+        """The same with one dial: 0 is faithful to the foreground's own colours, 1 harmonized with the scene.
+
+        All of the detail is transferred, so that the subject is whole; up to one half, ever more in the light of the
+        blended stream (η = 2 · harmony), and beyond it, its attention follows that light as well (λ = harmony − ½).
+
+        Raises:
+            LayerFusionError: it is not within 0 and 1.
+        """
+        if not 0 <= harmony <= 1:
+            raise LayerFusionError(f"harmony is {harmony}; give a number from 0 (faithful) to 1 (harmonized).")
+        return replace(self, detail=1.0, light=min(2 * harmony, 1.0), align=max(harmony - 0.5, 0.0))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them; `from_dict` gives the same configuration back."""

@@ -18,6 +18,20 @@ def minmax(values: Tensor) -> Tensor:
     return torch.where(high > low, (values - low) / (high - low), torch.zeros_like(values))
 
 
+def quantile_range(values: Tensor, low: float, high: float) -> Tensor:
+    """clip((v − q_low) / (q_high − q_low), 0, 1) of each row of (…, M), q the row's quantiles; 0 and 1 give `minmax`.
+
+    One outlier sets the scale of a min–max range; a quantile range leaves outliers out of it. A row whose two quantiles
+    are equal gives zeros.
+    """
+    if (low, high) == (0, 1):
+        return minmax(values)
+    values = values.float()
+    bounds = torch.quantile(values, torch.tensor([low, high], device=values.device), dim=-1, keepdim=True)
+    bottom, top = bounds
+    return torch.where(top > bottom, (values - bottom) / (top - bottom), torch.zeros_like(values)).clamp(0, 1)
+
+
 def sparsity(query: Tensor, key: Tensor, scale: float | None = None) -> Tensor:
     """s_i = 1 / Σ_j m_ij², m the self-attention probabilities averaged over heads (Algorithm 1).
 

@@ -48,8 +48,8 @@ def load_pipeline(
     from layerfusion.models.load import choose_device, choose_dtype, load
 
     where = choose_device(None if device is None else str(device))
-    kind = choose_dtype(None if dtype is None else str(dtype).removeprefix("torch."), where)
-    return load(locate(model), kind, where, offload)
+    weights = choose_dtype(None if dtype is None else str(dtype).removeprefix("torch."), where)
+    return load(locate(model), weights, where, offload)
 
 
 def defaults_for(model: str) -> Defaults:

@@ -24,13 +24,13 @@ def choose_device(name: str | None) -> torch.device:
     """
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name is None:
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if has[kind]))
-    kind, _, index = name.partition(":")
-    if kind not in has or (index and not index.isdecimal()):
+        return torch.device(next(each for each in ("cuda", "mps", "cpu") if has[each]))
+    backend, _, index = name.partition(":")
+    if backend not in has or (index and not index.isdecimal()):
         raise LayerFusionError(f"there is no device {name!r}; choose cpu, cuda, cuda:1 or mps.")
-    if not has[kind]:
-        raise LayerFusionError(f"this machine has no {kind} device that torch can use; choose cpu.")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+    if not has[backend]:
+        raise LayerFusionError(f"this machine has no {backend} device that torch can use; choose cpu.")
+    if backend == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise LayerFusionError(f"there is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s).")
     return torch.device(name)
 
@@ -83,10 +83,10 @@ def load(files: ModelFiles, dtype: torch.dtype, device: torch.device, offload: O
             f"the model {files.name} cannot be loaded ({reason}); download or save it again."
         ) from error
     _check_whole(files, pipeline)
-    return place(pipeline, device, offload)
+    return put_on(pipeline, device, offload)
 
 
-def place(pipeline: LayerFusionPipeline, device: torch.device, offload: Offload) -> LayerFusionPipeline:
+def put_on(pipeline: LayerFusionPipeline, device: torch.device, offload: Offload) -> LayerFusionPipeline:
     """Put a pipeline on its device in one of the ways of `load`."""
     if offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
@@ -105,7 +105,7 @@ def _load(files: ModelFiles, dtype: torch.dtype) -> LayerFusionPipeline:
         return LayerFusionPipeline.from_pretrained(
             files.path, torch_dtype=dtype, variant=files.variant, use_safetensors=True
         )
-    if files.kind == "checkpoint":
+    if files.layout == "checkpoint":
         sdxl = StableDiffusionXLPipeline.from_single_file(str(files.path), torch_dtype=dtype)
     else:
         parts = {}

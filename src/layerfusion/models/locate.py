@@ -13,7 +13,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.models.hub import fetch_model, is_half
 from layerfusion.models.presets import PLAIN_SDXL, PRESETS, Preset, read_defaults
 
-Kind = Literal["layerfusion", "sdxl", "checkpoint"]
+Layout = Literal["layerfusion", "sdxl", "checkpoint"]
 EDGE = 1 << 20
 
 
@@ -32,7 +32,7 @@ class ModelFiles:
 
     Attributes:
         name: What the user calls it.
-        kind: "layerfusion", a saved `LayerFusionPipeline`; "sdxl", a saved `StableDiffusionXLPipeline`; "checkpoint",
+        layout: "layerfusion", a saved `LayerFusionPipeline`; "sdxl", a saved `StableDiffusionXLPipeline`; "checkpoint",
             SDXL in one safetensors file.
         path: The folder or the file.
         preset: How it is put together.
@@ -42,7 +42,7 @@ class ModelFiles:
     """
 
     name: str
-    kind: Kind
+    layout: Layout
     path: Path
     preset: Preset
     on_top: LayerDiffuseFiles | None
@@ -72,7 +72,7 @@ def locate(model: str, foreground_weights: str | None = None, transparent_decode
     Args:
         model: The name of a preset; a folder that a `LayerFusionPipeline` or an SDXL pipeline was saved to; an SDXL
             checkpoint (`.safetensors`); or a repository of the hub, `owner/name`.
-        foreground_weights, transparent_decoder: For SDXL: LayerDiffuse's files, or others of the same kind; a file or
+        foreground_weights, transparent_decoder: For SDXL: LayerDiffuse's files, or others of the same form; a file or
             `owner/name:file.safetensors`. The published ones where None.
 
     Raises:
@@ -80,21 +80,21 @@ def locate(model: str, foreground_weights: str | None = None, transparent_decode
     """
     preset = PRESETS.get(model, PLAIN_SDXL)
     path = _find(model, preset)
-    kind = _kind(path)
+    layout = _layout(path)
     defaults = read_defaults(path, preset.defaults) if path.is_dir() else preset.defaults
-    if kind == "layerfusion":
+    if layout == "layerfusion":
         if foreground_weights or transparent_decoder:
             raise LayerFusionError(
                 f"{model} brings its own foreground weights and transparent decoder; leave these options out."
             )
-        return ModelFiles(model, kind, path, preset, None, None, defaults)
+        return ModelFiles(model, layout, path, preset, None, None, defaults)
 
     from layerfusion.weights import find_weights
 
     encoder = preset.transparent_encoder if transparent_decoder is None else None
     return ModelFiles(
         model,
-        kind,
+        layout,
         path,
         preset,
         on_top=LayerDiffuseFiles(
@@ -131,7 +131,7 @@ def _find(model: str, preset: Preset) -> Path:
     )
 
 
-def _kind(path: Path) -> Kind:
+def _layout(path: Path) -> Layout:
     """What a file or a folder is.
 
     Raises:

@@ -52,10 +52,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a model knows, by kind.
+    """What a model knows, by group.
 
     Attributes:
-        objects: Kind to its objects.
+        objects: Group (animals, vehicles, …) to its objects.
         colours, scenes, styles: The rest of it.
         words: Every single word the model was trained with, in lower case.
     """
@@ -73,20 +73,20 @@ class Vocabulary:
         def entries(of: list[Any]) -> tuple[Entry, ...]:
             return tuple(Entry.of(value) for value in of)
 
-        objects = {str(kind): entries(of) for kind, of in values["objects"].items()}
-        colours, scenes, styles = (entries(values.get(kind, [])) for kind in ("colours", "scenes", "styles"))
+        objects = {str(group): entries(of) for group, of in values["objects"].items()}
+        colours, scenes, styles = (entries(values.get(group, [])) for group in ("colours", "scenes", "styles"))
         everything = [*(entry for of in objects.values() for entry in of), *colours, *scenes, *styles]
         words = values.get("words") or [word for entry in everything for name in entry.names for word in split(name)]
         return cls(objects, colours, scenes, styles, frozenset(str(word).lower() for word in words))
 
-    def kinds(self) -> dict[str, tuple[Entry, ...]]:
-        """Everything under one roof: the kinds of objects, then colours, scenes and styles."""
+    def groups(self) -> dict[str, tuple[Entry, ...]]:
+        """Everything under one roof: the groups of objects, then colours, scenes and styles."""
         rest = {"colours": self.colours, "scenes": self.scenes, "styles": self.styles}
-        return {**self.objects, **{kind: entries for kind, entries in rest.items() if entries}}
+        return {**self.objects, **{group: entries for group, entries in rest.items() if entries}}
 
     def names(self) -> Iterator[str]:
         """Every name and synonym."""
-        for entries in self.kinds().values():
+        for entries in self.groups().values():
             for entry in entries:
                 yield from entry.names
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from layerfusion.offsets.forms import Role, parse_key, projection_names
 from layerfusion.offsets.model import ForegroundOffsets, attention_projections
-from layerfusion.offsets.refusals import TAKE, refusal
+from layerfusion.offsets.refusals import ADVICE, refusal
 from layerfusion.weights import WeightsError, find_weights, read_weights
 
 PUBLISHED = {
@@ -61,7 +61,7 @@ def _load_saved(folder: Path, unet: UNet2DConditionModel) -> ForegroundOffsets:
     try:
         config = json.loads((folder / "config.json").read_text())
         if config["_class_name"] != "ForegroundOffsets":
-            raise WeightsError(f"{folder} holds a {config['_class_name']}, not foreground offsets; {TAKE}.")
+            raise WeightsError(f"{folder} holds a {config['_class_name']}, not foreground offsets; {ADVICE}.")
         offsets = ForegroundOffsets.from_pretrained(folder, torch_dtype=unet.dtype)
     except WeightsError:
         raise
@@ -115,11 +115,11 @@ def _check_parts(name: str, parts: dict[str, dict[Role, Tensor]], linears: dict[
     """Every projection has both its matrices, or its dense one, in the UNet's shape, and nothing that is not ΔW."""
     for path, part in parts.items():
         if "magnitude" in part:
-            raise WeightsError(f"{name} is a DoRA, which rescales the UNet's own weights; {TAKE}.")
+            raise WeightsError(f"{name} is a DoRA, which rescales the UNet's own weights; {ADVICE}.")
         # The difference of two UNets holds the bias of every output projection, zero where it was not trained.
         if "bias" in part and part["bias"].any():
             raise WeightsError(
-                f"{name} changes the bias of {path}, and foreground offsets change weight matrices alone; {TAKE}."
+                f"{name} changes the bias of {path}, and foreground offsets change weight matrices alone; {ADVICE}."
             )
         if "dense" in part:
             out_features, in_features = part["dense"].flatten(1).shape
@@ -136,11 +136,11 @@ def _check_parts(name: str, parts: dict[str, dict[Role, Tensor]], linears: dict[
 
 def _check_shape(name: str, path: str, linear: nn.Linear | None, in_features: int, out_features: int) -> None:
     if linear is None:
-        raise WeightsError(f"{name} was made for a UNet of another layout ({path} is not in this one); {TAKE}.")
+        raise WeightsError(f"{name} was made for a UNet of another layout ({path} is not in this one); {ADVICE}.")
     if (linear.in_features, linear.out_features) != (in_features, out_features):
         raise WeightsError(
             f"{name} was made for a UNet of another size ({path} maps {in_features} to {out_features} channels, here "
-            f"{linear.in_features} to {linear.out_features}); for SDXL {TAKE}."
+            f"{linear.in_features} to {linear.out_features}); for SDXL {ADVICE}."
         )
 
 
@@ -149,7 +149,7 @@ def _adapter(name: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     packed = json.loads(metadata.get("lora_adapter_metadata", "{}"))
     adapter = {key.removeprefix("unet."): value for key, value in packed.items() if key.startswith("unet.")}
     if adapter.get("use_dora"):
-        raise WeightsError(f"{name} is a DoRA, which rescales the UNet's own weights; {TAKE}.")
+        raise WeightsError(f"{name} is a DoRA, which rescales the UNet's own weights; {ADVICE}.")
     return adapter
 
 

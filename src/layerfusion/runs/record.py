@@ -19,7 +19,7 @@ PNG_KEY = "layerfusion"
 LIBRARIES = ("torch", "diffusers", "transformers")
 MAX_BYTES = 1 << 22
 # What a request asks of a whole run, and a triplet's own record does not repeat.
-OF_THE_RUN = {"count", "show_priors", "mask", "boundary"}
+OF_THE_RUN = {"count", "show_priors", "mask", "boundary", "harmony"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Record:
             raise LayerFusionError(f"{file} does not exist; give the triplet.json of an earlier run.")
         values = _parse(file)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise LayerFusionError(f"{file} is JSON of another kind; give the triplet.json of an earlier run.")
+            raise LayerFusionError(f"{file} is JSON of another format; give the triplet.json of an earlier run.")
         if values.get("version") != 1:
             raise LayerFusionError(f"{file} was written by a newer layerfusion; upgrade to read it.")
         try:

@@ -70,6 +70,12 @@ class Request(BaseModel):
         ge=1,
         le=64,
     )
+    harmony: float | None = asked(
+        "Light of the subject: 0 its own, 0.5 the scene's, 1 the most; the model's own where not given.",
+        "Method",
+        ge=0,
+        le=1,
+    )
     boundary: float | None = asked("d, how hard the mask's edge is; the paper's is 10.", "Method")
     mask: Mask | None = asked("What masks are made of: both priors, the structure, or the content alone.", "Method")
     config: LayerFusionConfig | None = asked("Every switch of the method.", "Method", "")
@@ -137,23 +143,26 @@ class Request(BaseModel):
         return self if self.seed is not None else self.model_copy(update={"seed": secrets.randbelow(2**32)})
 
     def varied(self, own: LayerFusionConfig) -> LayerFusionConfig:
-        """The switches of the method: those asked for as a whole, or a model's own, with single ones on top.
+        """The switches of the method: those asked for, or a model's own, with the dial and single ones on top.
 
         Raises:
             LayerFusionError: a single one is out of range.
         """
+        config = self.config or own
+        if self.harmony is not None:
+            config = config.with_harmony(self.harmony)
         single: dict[str, Any] = {"mask": self.mask, "boundary": self.boundary}
-        return replace(self.config or own, **{name: value for name, value in single.items() if value is not None})
+        return replace(config, **{name: value for name, value in single.items() if value is not None})
 
 
 def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
     """pydantic's first complaint, as a sentence that says what to do."""
     first = error.errors()[0]
-    place, context = first["loc"], first.get("ctx", {})
-    if not place or place[0] == "config":
+    location, context = first["loc"], first.get("ctx", {})
+    if not location or location[0] == "config":
         # A sentence of our own: of the whole request, or of LayerFusionConfig.
         return str(context.get("error", "the config is no configuration; give an object."))
-    name = str(place[0])
+    name = str(location[0])
     says = name.replace("_", " ") if name in Request.POSITIONAL else called(name)
     if first["type"] == "missing":
         return f"the {says} is missing; give one."

@@ -94,7 +94,7 @@ class Session:
             "dtype": self.dtype,
             "offload": self.offload,
         }
-        return request.with_seed().model_copy(update={**filled, "mask": None, "boundary": None})
+        return request.with_seed().model_copy(update={**filled, "mask": None, "boundary": None, "harmony": None})
 
     def notes(self, request: Request) -> PromptNotes:
         """Which words of a completed request's prompts the model does not know, and which it will not read."""

@@ -74,8 +74,8 @@ class TransparentDecoder(ModelMixin, ConfigMixin):
             }
             last = level == levels - 1
             if level >= levels - attention_levels:
-                kind = None if last else "conv"
-                self.down_blocks.append(AttnDownBlock2D(**arguments, **heads, downsample_type=kind))
+                resampling = None if last else "conv"
+                self.down_blocks.append(AttnDownBlock2D(**arguments, **heads, downsample_type=resampling))
             else:
                 self.down_blocks.append(DownBlock2D(**arguments, add_downsample=not last))
         self.mid_block = UNetMidBlock2D(in_channels=block_out_channels[-1], **shared, **heads)
@@ -89,8 +89,8 @@ class TransparentDecoder(ModelMixin, ConfigMixin):
             }
             last = level == 0
             if level >= levels - attention_levels:
-                kind = None if last else "conv"
-                self.up_blocks.append(AttnUpBlock2D(**arguments, **heads, upsample_type=kind))
+                resampling = None if last else "conv"
+                self.up_blocks.append(AttnUpBlock2D(**arguments, **heads, upsample_type=resampling))
             else:
                 self.up_blocks.append(UpBlock2D(**arguments, add_upsample=not last))
         self.conv_norm_out = nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=1e-5)

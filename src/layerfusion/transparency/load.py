@@ -18,11 +18,11 @@ PUBLISHED = {
 }
 
 
-def load_transparent(kind: type[Model], source: str | Path, **config: Any) -> Model:
+def load_transparent(of: type[Model], source: str | Path, **config: Any) -> Model:
     """Load a transparent decoder or encoder from a single file of bare weights.
 
     Args:
-        kind: `TransparentDecoder` or `TransparentEncoder`.
+        of: `TransparentDecoder` or `TransparentEncoder`.
         source: a safetensors file, `owner/name:file.safetensors` on the hub, or LayerDiffuse's repository by name.
         config: of the model, where it has not the published widths.
 
@@ -32,12 +32,12 @@ def load_transparent(kind: type[Model], source: str | Path, **config: Any) -> Mo
     Raises:
         WeightsError: the file is missing, broken, a pickle, or holds other weights.
     """
-    weights, _ = read_weights(find_weights(source, {REPOSITORY: PUBLISHED[kind]}))
+    weights, _ = read_weights(find_weights(source, {REPOSITORY: PUBLISHED[of]}))
     with torch.device("meta"):
-        model = kind(**config)
+        model = of(**config)
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
         raise WeightsError(
-            f"{source} does not hold the weights of a {kind.__name__}; take {PUBLISHED[kind]} of {REPOSITORY}."
+            f"{source} does not hold the weights of a {of.__name__}; take {PUBLISHED[of]} of {REPOSITORY}."
         )
     model.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True, assign=True)
     return model.eval().requires_grad_(False)
