@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ from typer.testing import CliRunner
 from layerfusion.cli import app
 from layerfusion.cli.errors import handle_errors
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write
 from layerfusion.layers import Layer, LayerStack, read, write
 from tests.layers.stacks import assert_same, example_stack, lit_stack
 from tests.layers.test_roundtrip import triplet_folder
@@ -183,21 +180,6 @@ def test_errors_and_interrupts_have_their_own_codes(capsys: pytest.CaptureFixtur
     captured = capsys.readouterr()
     assert captured.err == "error: No [bold] such thing.\nstopped\n"
     assert captured.out == ""
-
-
-def test_sigterm_removes_what_was_half_written(tmp_path: Path) -> None:
-    def command() -> None:
-        with atomic_write(tmp_path / "poster.psd") as temporary:
-            temporary.write_bytes(b"half")
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
-
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended:
-        handle_errors(command)()
-    assert ended.value.code == 143
-    assert os.listdir(tmp_path) == []
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_manifest_is_plain(triplet: Path, tmp_path: Path) -> None:

@@ -110,17 +110,21 @@ def show(
     picture: Annotated[Path | None, typer.Option(help="Also draw every layer on a checkerboard, to this PNG.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Print the layers as a table, highest first; size and place are those of what is seen in each."""
+    """Print the layers as a table, highest first; size and place are those of what is seen in each.
+
+    Shown says how opaque a layer is, unless it is hidden.
+    """
     if picture is not None:
         if picture.suffix.lower() != ".png":
             raise LayerFusionError(f"{picture} would be a PNG by another name; end it in .png.")
         _check_target(picture, overwrite)
     stack = read(source)
-    table = Table(title=escape(f"{source}: {stack.width}×{stack.height}"), box=SIMPLE_HEAD, padding=(0, 2, 0, 0))
+    title = escape(f"{source}: {stack.width}×{stack.height}")
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     rows = [_cells(number, layer) for number, layer in reversed(list(enumerate(stack)))]
     # Columns in which nothing stands are left out.
     for title in [title for title in rows[0] if any(row[title] for row in rows)] if rows else []:
-        numeric = title in ("#", "size", "at", "opacity")
+        numeric = title in ("#", "size", "at", "shown")
         table.add_column(title, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         table.add_row(*(escape(row[str(column.header)]) for column in table.columns))
@@ -140,9 +144,8 @@ def _cells(number: int, layer: Layer) -> dict[str, str]:
         "size": f"{right - left}×{bottom - top}",
         "at": f"{left},{top}",
         "placed": layer.placement.describe(),
-        "opacity": f"{layer.opacity:.0%}",
         "blend": layer.blend,
-        "shown": "yes" if layer.visible else "hidden",
+        "shown": f"{layer.opacity:.0%}" if layer.visible else "hidden",
     }
 
 
