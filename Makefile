@@ -6,7 +6,7 @@ PROMPTS ?= "a snowman" "a beach at night"
 SEED ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format world-preview mini-report frontier readme-pictures bench bench-sdxl apt dist clean
+.PHONY: help demo test lint format world-preview mini-report frontier reference readme-pictures bench bench-sdxl apt dist clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -53,6 +53,9 @@ mini-report: $(VENV)/.installed-dev build/probe.safetensors  ## measure the embe
 
 frontier: $(VENV)/.installed-dev  ## measure every variant of the blend, into docs/frontier.md (needs npm; an hour)
 	$(BIN)/python -m recipes.mini.frontier
+
+reference: $(VENV)/.installed-dev  ## draw the embedded model's reference pictures anew, for a new model
+	$(BIN)/python -m tests.models.reference
 
 readme-pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and the gallery anew, into docs/images
 	$(BIN)/python -m recipes.mini.gallery --seed $(SEED)

@@ -3,7 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Layer", "LayerFusionConfig", "LayerFusionError", "LayerFusionOutput", "LayerFusionPipeline", "LayerStack"]
+__all__ = [
+    "Layer",
+    "LayerFusionConfig",
+    "LayerFusionError",
+    "LayerFusionOutput",
+    "LayerFusionPipeline",
+    "LayerStack",
+    "Triplet",
+]
 
 if TYPE_CHECKING:
     from layerfusion.errors import LayerFusionError
@@ -11,6 +19,7 @@ if TYPE_CHECKING:
     from layerfusion.method import LayerFusionConfig
     from layerfusion.output import LayerFusionOutput
     from layerfusion.pipeline import LayerFusionPipeline
+    from layerfusion.triplet import Triplet
 
 _HOMES = {
     "Layer": "layers",
@@ -19,6 +28,7 @@ _HOMES = {
     "LayerFusionOutput": "output",
     "LayerFusionPipeline": "pipeline",
     "LayerStack": "layers",
+    "Triplet": "triplet",
 }
 
 
