@@ -16,7 +16,6 @@ settle_threads()
 app = typer.Typer(
     name="layerfusion",
     cls=OneSentence,
-    help="Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -9,6 +9,7 @@ from layerfusion.cli.console import RunBar
 from layerfusion.cli.options import option_name, takes_a_model
 from layerfusion.runs import Request
 from layerfusion.runs.quiet import quiet_libraries
+from layerfusion.runs.record import versions
 
 # One solid thing and one scene, which a model that takes any words knows.
 SUBJECT, SCENE = "a red apple", "a wooden table"
@@ -27,13 +28,11 @@ def doctor(
         from layerfusion.evaluation.doctor import examine, report
         from layerfusion.models.vocabulary import article
         from layerfusion.runs import Session
-        from layerfusion.runs.record import versions
 
         session = Session.open(request, listener=bar)
         subject, scene = SUBJECT, SCENE
-        if session.vocabulary is not None:
-            subject = article(next(entry.name for entries in session.vocabulary.objects.values() for entry in entries))
-            scene = article(session.vocabulary.scenes[0].name)
+        if (known := session.vocabulary) is not None:
+            subject, scene = article(next(iter(known.objects.values()))[0].name), article(known.scenes[0].name)
         findings = examine(session.pipeline, subject, scene, seed)
     facts = {
         "model": f"{session.model.name} ({session.model.fingerprint})",

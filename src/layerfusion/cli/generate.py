@@ -1,6 +1,5 @@
 """`layerfusion generate`: two prompts in, a triplet out."""
 
-import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +13,11 @@ from rich.text import Text
 from layerfusion.cli.console import RunBar
 from layerfusion.cli.errors import note
 from layerfusion.cli.options import option_name, takes_a_request
-from layerfusion.errors import LayerFusionError
 from layerfusion.runs import Record, Request, Target, check_targets, default_folder, plan_targets
 from layerfusion.runs.quiet import quiet_libraries
+from layerfusion.runs.record import requested
+from layerfusion.runs.request import size_of
+from layerfusion.runs.targets import CONTENTS
 
 
 def _output(help: str, *names: str, **more: Any) -> Any:
@@ -51,39 +52,14 @@ def generate(
     Writes foreground, background, blended, composite (plain alpha blending), relit, shadow, light and layered as PNGs,
     and triplet.json.
     """
-    given = {name: value for name, value in asked.items() if value is not None} | parse_size(size)
+    given = {name: value for name, value in asked.items() if value is not None} | size_of(size)
     record = Record.read(source) if source else None
-    request = merged(record, given).with_seed()
+    request = requested(given, record, option_name).with_seed()
     endings = [ending.strip().removeprefix(".").lower() for ending in (formats or "").split(",") if ending.strip()]
     folder = out or default_folder(f"{request.foreground_prompt} {request.background_prompt}", request.seed or 0)
     targets = plan_targets(folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors)
     check_targets(folder, targets, overwrite)
     make_all(request, record, folder, targets)
-
-
-def parse_size(size: str | None) -> dict[str, int]:
-    """1024x768 → width and height."""
-    if size is None:
-        return {}
-    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", size.strip().lower())
-    if match is None:
-        raise LayerFusionError(f"the size {size!r} is not WIDTHxHEIGHT; write it as 1024x1024.")
-    return {"width": int(match[1]), "height": int(match[2])}
-
-
-def merged(record: Record | None, given: dict[str, Any]) -> Request:
-    """The request that a record repeats, with the options given in place of its values."""
-    for which in Request.POSITIONAL:
-        if not (given.get(which) or (record and which not in given)):
-            raise LayerFusionError(
-                f"the {which.replace('_', ' ')} is empty; say what to draw, as in: "
-                'layerfusion generate "a red fox" "a snowy forest".'
-            )
-    values = record.request.model_dump(exclude={"config"}) | {"config": record.request.config} if record else {}
-    if given.get("model", values.get("model")) != values.get("model"):
-        # The files that went on top of that model do not belong on this one.
-        values |= {"foreground_weights": None, "transparent_decoder": None}
-    return Request.checked({**values, **given}, option_name)
 
 
 def make_all(request: Request, record: Record | None, folder: Path, targets: list[Target]) -> None:
@@ -127,18 +103,3 @@ def report(request: Request, folder: Path, targets: list[Target], seconds: float
         f"{seconds:.1f} s on {request.device}" + (f", {seconds / len(targets):.1f} s each" if several else ""),
     ]
     console.print(escape(" · ".join(facts)), soft_wrap=True)
-
-
-CONTENTS = {
-    "foreground.png": "the foreground, RGBA",
-    "background.png": "the background",
-    "blended.png": "both, blended by the model",
-    "composite.png": "the foreground laid over the background",
-    "relit.png": "the foreground in the light of the scene, RGBA",
-    "shadow.png": "its shadow, to be multiplied over the background",
-    "light.png": "its light, to be screened over the background",
-    "layered.png": "background, shadow, light and relit foreground",
-    "priors.png": "priors and masks",
-    "structure.png": "the structure prior of every layer",
-    "triplet.json": "settings, to repeat it with --from",
-}

@@ -31,7 +31,8 @@ def _extended(command: Callable[..., None], prompts: tuple[str, ...], panels: tu
         if parameter.kind is not parameter.VAR_KEYWORD
     ]
     fields = Request.model_fields
-    arguments = [_parameter(name, _argument(fields[name]), str) for name in prompts]
+    declared = {name: typer.Argument(help=fields[name].description, show_default=False) for name in prompts}
+    arguments = [_parameter(name, argument, str) for name, argument in declared.items()]
     options = [
         _parameter(name, _option(name, field), _type(field))
         for name, field in fields.items()
@@ -52,10 +53,6 @@ def option_name(name: str) -> str:
 def _parameter(name: str, declaration: Any, of: Any) -> inspect.Parameter:
     annotation = Annotated[of | None, declaration]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _argument(field: FieldInfo) -> Any:
-    return typer.Argument(help=field.description, show_default=False)
 
 
 def _option(name: str, field: FieldInfo) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -125,6 +126,24 @@ class Record:
         description = {key: value for key, value in model.items() if key in ModelDescription.__dataclass_fields__}
         request = Request.checked({**known, "model": model.get("name", "mini")})
         return cls(request, ModelDescription(**{"name": request.model, **description}), then, PromptNotes(**notes))
+
+
+def requested(given: dict[str, Any], record: Record | None = None, called: Callable[[str], str] = str) -> Request:
+    """A request from values by name; where a run is repeated, its own values stand for what is not given.
+
+    Args:
+        given: By the names of the fields.
+        record: The run to repeat.
+        called: What an error calls a field.
+
+    Raises:
+        LayerFusionError: as for `Request.checked`.
+    """
+    values = record.request.model_dump(exclude={"config"}) | {"config": record.request.config} if record else {}
+    if given.get("model", values.get("model")) != values.get("model"):
+        # The files that went on top of that model do not belong on this one.
+        values |= {"foreground_weights": None, "transparent_decoder": None}
+    return Request.checked({**values, **given}, called)
 
 
 def versions() -> dict[str, str]:

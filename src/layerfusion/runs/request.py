@@ -4,6 +4,7 @@ A field is written once. The command takes its options from here, the record its
 their rows.
 """
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -155,6 +156,16 @@ class Request(BaseModel):
         return replace(config, **{name: value for name, value in single.items() if value is not None})
 
 
+def size_of(size: str | None) -> dict[str, int]:
+    """1024x768 → width and height."""
+    if size is None:
+        return {}
+    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", size.strip().lower())
+    if match is None:
+        raise LayerFusionError(f"the size {size!r} is not WIDTHxHEIGHT; write it as 1024x1024.")
+    return {"width": int(match[1]), "height": int(match[2])}
+
+
 def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
     """pydantic's first complaint, as a sentence that says what to do."""
     first = error.errors()[0]
@@ -165,7 +176,7 @@ def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
     name = str(location[0])
     says = name.replace("_", " ") if name in Request.POSITIONAL else called(name)
     if first["type"] == "missing":
-        return f"the {says} is missing; give one."
+        return f"the {says} is empty; say what to draw."
     if first["type"] == "extra_forbidden":
         return f"there is no setting {name!r}; remove it, or choose from {', '.join(Request.model_fields)}."
     if first["type"] == "value_error":

@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from layerfusion.runs.generation import Generated
 
 FIGURES = ("priors", "structure")
+# What a user finds in each file.
+CONTENTS = {
+    "foreground.png": "the foreground, RGBA",
+    "background.png": "the background",
+    "blended.png": "both, blended by the model",
+    "composite.png": "the foreground laid over the background",
+    "relit.png": "the foreground in the light of the scene, RGBA",
+    "shadow.png": "its shadow, to be multiplied over the background",
+    "light.png": "its light, to be screened over the background",
+    "layered.png": "background, shadow, light and relit foreground",
+    "priors.png": "priors and masks",
+    "structure.png": "the structure prior of every layer",
+    "triplet.json": "settings, to repeat it with --from",
+}
 
 
 @dataclass(frozen=True)
