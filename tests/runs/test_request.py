@@ -18,7 +18,7 @@ PROMPTS = {"foreground_prompt": "a fox", "background_prompt": "a forest"}
     ("values", "sentence"),
     [
         ({"foreground_prompt": " "}, "the foreground prompt is empty"),
-        ({"background_prompt": None}, "the background prompt is missing; give one."),
+        ({"background_prompt": None}, "the background prompt is empty; say what to draw."),
         ({"background_prompt": 3}, "wrong value for background prompt: 3; give text."),
         ({"foreground_prompt": "a \ud800"}, "holds characters that are no text"),
         ({"steps": 0}, "wrong value for steps: 0; give a number from 1 to 1000."),
