@@ -6,7 +6,7 @@ PROMPTS ?= "a snowman" "a beach at night"
 SEED ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format world-preview mini-report frontier reference readme-pictures bench bench-sdxl apt dist clean
+.PHONY: help demo test lint docs format world-preview mini-report frontier reference readme-pictures bench bench-sdxl apt dist clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -36,6 +36,10 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy, who may import whom, lengths
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.lengths
+	$(BIN)/python -m tools.docs --check
+
+docs: $(VENV)/.installed-dev  ## write options, switches, figures and the API into README and docs, from the code
+	$(BIN)/python -m tools.docs
 
 format: $(VENV)/.installed-dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,206 @@
+"""What README and docs say of options, switches, figures and the API, taken from the code.
+
+`python -m tools.docs` writes it between the markers `<!-- generated: NAME -->` and `<!-- end -->`; with `--check` it
+writes nothing and fails where a page differs.
+"""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import typer
+
+from layerfusion.cli import app
+from layerfusion.cli.options import option_name
+from layerfusion.method import LayerFusionConfig
+from layerfusion.models import MINI, read_vocabulary
+from layerfusion.runs import Request
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK = re.compile(r"(<!-- generated: ([^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+PACKAGES: tuple[str, ...] = (
+    "layerfusion",
+    "layerfusion.runs",
+    "layerfusion.models",
+    "layerfusion.layers",
+    "layerfusion.offsets",
+)
+PACKAGES += ("layerfusion.transparency", "layerfusion.method")
+
+
+def main() -> int:
+    stale = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        fresh = BLOCK.sub(lambda match: match[1] + generated(match[2]) + match[3], text)
+        if fresh != text:
+            stale.append(page.relative_to(ROOT))
+            if "--check" not in sys.argv:
+                page.write_text(fresh, encoding="utf-8")
+    if "--check" in sys.argv and stale:
+        print(f"Not as the code says: {', '.join(map(str, stale))}; run make docs.")
+        return 1
+    print(f"{len(PAGES)} pages say what the code says.")
+    return 0
+
+
+def generated(name: str) -> str:
+    """The text of a block: "options generate", "switches", "api", …"""
+    key, *rest = name.split()
+    return MAKERS[key](*rest).strip() + "\n"
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    cells = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Every command with the first sentence of its help."""
+    known: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    first = {name: " ".join(command.help.split("\n\n")[0].split()) for name, command in known.items()}
+    rows = [(f"[`{name}`](#{name})", sentence) for name, sentence in first.items()]
+    return table(("command", ""), rows)
+
+
+def options(command: str) -> str:
+    """Every option of a command, with its values and what its help says."""
+    known: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    rows = []
+    for each in known[command].params:
+        if not each.opts[0].startswith("-") or "--help" in each.opts:
+            continue
+        names = ", ".join(f"`{name}`" for name in (*each.opts, *each.secondary_opts))
+        values = ", ".join(f"`{choice}`" for choice in get_args(each.type_descriptor.annotation) if choice)
+        default = f"`{each.default}`" if each.default not in (None, False, [], ()) and each.show_default else ""
+        said = str(each.help) + (f" One of {values}." if values else "") + (f" Default {default}." if default else "")
+        rows.append((names, said))
+    return table(("option", "meaning"), rows)
+
+
+# --- requests and switches --------------------------------------------------------------------------------------------
+
+
+def request() -> str:
+    """The fields of a request: how the command and how a script call them."""
+    rows = []
+    for name, field in Request.model_fields.items():
+        option = option_name(name) if name not in Request.POSITIONAL else f'"{name.split("_")[0].upper()}"'
+        if name in ("width", "height"):
+            option = "--size WxH"
+        default = "" if field.is_required() or field.default is None else f"`{field.default}`"
+        rows.append((f"`{name}`", f"`{option}`" if option != name else "", default, str(field.description)))
+    return table(("field of `Request`", "command", "default", "meaning"), rows)
+
+
+def switches() -> str:
+    """The fields of LayerFusionConfig, from its docstring."""
+    said = attributes(LayerFusionConfig)
+    rows = [(f"`{f.name}`", f"`{f.default!r}`".replace("'", '"'), said[f.name]) for f in fields(LayerFusionConfig)]
+    return table(("field", "the paper's value", "meaning"), rows)
+
+
+def attributes(of: type) -> dict[str, str]:
+    """The attributes that a docstring describes; one entry for each, also where it describes several at once."""
+    section = inspect.getdoc(of).split("Attributes:\n", 1)[1].split("\n\n")[0]  # type: ignore[union-attr]
+    entries = re.findall(r"^    (\w[\w, ]*): (.*?)(?=^    \w|\Z)", section, re.DOTALL | re.MULTILINE)
+    return {name: " ".join(text.split()) for names, text in entries for name in names.split(", ")}
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def vocabulary() -> str:
+    """How much the embedded model knows."""
+    known = read_vocabulary(MINI)
+    assert known is not None
+    objects = sum(map(len, known.objects.values()))
+    return (
+        f"The embedded model knows {objects} objects, {len(known.scenes)} scenes, {len(known.colours)} colours and "
+        f"{len(known.styles)} styles."
+    )
+
+
+def defaults() -> str:
+    """The embedded model's own settings."""
+    own = json.loads((MINI / "model_index.json").read_text(encoding="utf-8"))["defaults"]
+    return f"`{json.dumps(own, ensure_ascii=False)}`"
+
+
+def harmonization() -> str:
+    """The rows of the report on the embedded model that the README shows."""
+    report = (ROOT / "docs" / "mini-report.md").read_text(encoding="utf-8")
+    named = {"independent": "none: three independent runs", "self, d = 10": "self-attention alone"}
+    named |= {"cross, d = 10": "cross-attention alone", "combined, d = 10": "**combined, as in the paper**"}
+    rows = []
+    for name, shown in named.items():
+        slope, r = re.findall(rf"^\| {re.escape(name)} \| ([\d.]+) \| ([\d.]+) ", report, re.MULTILINE)[0]
+        rows.append((shown, slope, r))
+    slope, r = re.findall(r"give slope ([\d.]+) and r ([\d.]+)", report)[0]
+    rows.append(("real renders, the ceiling", slope, r))
+    met = re.findall(r"(\d+ of \d+) bars are met", report)[0]
+    alpha, clear = re.findall(r"^\| alpha, mean absolute error[^|]*\| ([\d.]+)", report, re.MULTILINE)[:2]
+    head = table(("masks", "slope of the subject's gain on the scene's", "r"), rows)
+    said = f"{met} bars of the [whole report](docs/mini-report.md) are met. Alpha of given pictures comes back from the"
+    return f"{head}\n\n{said} latent\nwith a mean error of {alpha}, of see-through things {clear}."
+
+
+# --- the API ----------------------------------------------------------------------------------------------------------
+
+
+def api() -> str:
+    """Every public name of the packages, with its signature and its docstring."""
+    seen: set[str] = set()
+    return "\n".join(line for package in PACKAGES for line in package_lines(package, seen))
+
+
+def package_lines(package: str, described_already: set[str]) -> Iterator[str]:
+    module = import_module(package)
+    yield f"## {package}\n\n{str(module.__doc__).splitlines()[0]}\n"
+    for name in module.__all__:
+        thing = getattr(module, name)
+        ours = getattr(thing, "__module__", "").startswith("layerfusion")
+        if ours and (inspect.isclass(thing) or inspect.isfunction(thing)) and name not in described_already:
+            described_already.add(name)
+            yield from described(name, thing, "###")
+
+
+def described(name: str, thing: Any, level: str) -> Iterator[str]:
+    # What is only an exception has no signature of its own.
+    plain = inspect.isclass(thing) and issubclass(thing, Exception)
+    signature = inspect.Signature() if plain else inspect.signature(thing)
+    shown = re.sub(r"\blayerfusion(\.\w+)*\.", "", str(signature))
+    if len(shown) > 400 or " at 0x" in shown:  # too much to read, or not the same twice: the names alone
+        shown = f"({', '.join(signature.parameters)})"
+    yield f"{level} `{name}`\n\n```python\n{name}{shown}\n```\n\n{prose(inspect.getdoc(thing) or '')}\n"
+    if inspect.isclass(thing):
+        for key, member in vars(thing).items():
+            member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+            own = inspect.isfunction(member) and member.__module__.startswith("layerfusion")
+            if own and (not key.startswith("_") or key == "__call__") and member.__doc__:
+                yield from described(f"{name}.{key}", member, "####")
+
+
+def prose(docstring: str) -> str:
+    """A docstring's sections and their entries as Markdown."""
+    text = re.sub(r"^(Args|Attributes|Returns|Raises|Yields):$", r"**\1**\n", docstring, flags=re.MULTILINE)
+    text = re.sub(r"^    ([\w, …]+): ", r"- `\1`: ", text, flags=re.MULTILINE)
+    return re.sub(r"^ {8}(?=\S)", "  ", text, flags=re.MULTILINE)
+
+
+MAKERS: dict[str, Callable[..., str]] = {
+    maker.__name__: maker for maker in (commands, options, request, switches, vocabulary, defaults, harmonization, api)
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
