@@ -26,6 +26,9 @@ from layerfusion.decoding import decode_triplets
 from layerfusion.defaults import Defaults
 from layerfusion.encoding import EncodingMixin
 from layerfusion.errors import LayerFusionError
+from layerfusion.given import Pictures
+from layerfusion.held import Held
+from layerfusion.holding import HoldingMixin
 from layerfusion.inputs import INPUTS, Inputs, OutputType
 from layerfusion.loading import FromSDXLMixin
 from layerfusion.memory import MemoryMixin
@@ -49,6 +52,7 @@ class LayerFusionPipeline(
     FromSDXLMixin,
     EncodingMixin,
     MemoryMixin,
+    HoldingMixin,
     DiffusionPipeline,
     StableDiffusionMixin,
     StableDiffusionXLLoraLoaderMixin,
@@ -168,6 +172,11 @@ class LayerFusionPipeline(
         foreground_prompt: Prompt | None = None,
         background_prompt: Prompt | None = None,
         *,
+        foreground_image: Pictures | None = None,
+        background_image: Pictures | None = None,
+        blended_image: Pictures | None = None,
+        mask: Pictures | None = None,
+        strength: float | None = None,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
@@ -215,7 +224,13 @@ class LayerFusionPipeline(
 
         Args:
             foreground_prompt, background_prompt: One prompt or a list; a single one goes with every one of the other.
-            height, width: In pixels, multiples of `size_multiple`; the model's own size where None.
+            foreground_image, background_image, blended_image: Given pictures, which come back as they are, the others
+                being generated to suit: an RGBA cut-out, a photo without the subject, a photo with it. PIL, (H, W, C)
+                bytes or floats in [0, 1], (C, H, W) tensors; one, or a list of one for each prompt, None for none.
+            mask: White where the subject is in the blended picture, or may be in the background.
+            strength: Of a given foreground on a given background: how much of the run their blend is made anew.
+            height, width: In pixels, multiples of `size_multiple`; where None, those of a given picture (padded for the
+                run), else the model's own.
             num_inference_steps, guidance_scale: The model's own where None (`defaults`); guidance of every stream, of 1
                 or less turns it off.
             negative_foreground_prompt, negative_background_prompt: What to steer away from; the model's own where None,
@@ -251,8 +266,11 @@ class LayerFusionPipeline(
         inputs = self.check_inputs(**{name: arguments[name] for name in INPUTS})
         conditions = self.encode(inputs)
         sampler = self.prepare(inputs, conditions)
+        self.hold(sampler, inputs)
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        output = self.decode(sampler.latents, output_type, transparency_passes, clean_alpha, return_premultiplied)
+        output = self.decode(
+            sampler.latents, output_type, transparency_passes, clean_alpha, return_premultiplied, sampler.held
+        )
         output.maps = sampler.maps
         self.maybe_free_model_hooks()
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
@@ -265,7 +283,7 @@ class LayerFusionPipeline(
         """
         side = self.default_sample_size * self.vae_scale_factor
         distilled = self.unet is not None and self.unet.config.time_cond_proj_dim is not None
-        inputs = Inputs.completed(given, self.defaults, (side, side), distilled)
+        inputs = Inputs.completed(given, self.defaults, (side, side), self.size_multiple, distilled)
         inputs.check(self.size_multiple, [name for name, part in self.components.items() if part is None])
         return inputs
 
@@ -303,7 +321,7 @@ class LayerFusionPipeline(
             layout,
             self.scheduler,
             timesteps=timesteps,
-            latents=noise * self.scheduler.init_noise_sigma,
+            noise=noise,
             conditions=conditions,
             guidance_scale=inputs.guidance_scale,
             guidance_rescale=inputs.guidance_rescale,
@@ -332,13 +350,10 @@ class LayerFusionPipeline(
                 f"callback_on_step_end_tensor_inputs has {', '.join(unknown)}; "
                 f"choose from {', '.join(self._callback_tensor_inputs)}."
             )
-        self._guidance_scale, self._num_timesteps, self._interrupt = (
-            sampler.guidance_scale,
-            len(sampler.timesteps),
-            False,
-        )
-        with sampler.joint.installed(), self.progress_bar(total=self._num_timesteps) as progress_bar:
-            for i, t in enumerate(sampler.timesteps):
+        steps = sampler.steps()
+        self._guidance_scale, self._num_timesteps, self._interrupt = sampler.guidance_scale, len(steps), False
+        with sampler.joint.installed(), self.progress_bar(total=len(steps)) as progress_bar:
+            for i, t in steps:
                 sampler.step(i, t)
                 if callback_on_step_end is not None:
                     changed = callback_on_step_end(self, i, t, sampler.tensors(callback_on_step_end_tensor_inputs))
@@ -346,6 +361,7 @@ class LayerFusionPipeline(
                 progress_bar.update()
                 if self.interrupt:
                     break
+        sampler.latents = sampler.holds.finished(sampler.latents) if sampler.holds else sampler.latents
 
     @torch.no_grad()
     def decode(
@@ -355,14 +371,16 @@ class LayerFusionPipeline(
         transparency_passes: int = 8,
         clean_alpha: bool = True,
         return_premultiplied: bool = False,
+        held: Held | None = None,
     ) -> LayerFusionOutput:
         """Latents (3, B, 4, h, w) of foreground, blended and background → pictures.
 
-        One stream at a time, which bounds the memory. For the other arguments see `__call__`.
+        One stream at a time, which bounds the memory. The pictures of `held`, a sampler's own, come back as given. For
+        the other arguments see `__call__`.
         """
         if output_type == "latent":
             return LayerFusionOutput(latents[0], latents[2], latents[1])
-        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes, clean_alpha)
+        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes, clean_alpha, held)
         pictures = {
             name: self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
             for name, tensor in tensors.items()
