@@ -162,8 +162,8 @@ class Inputs:
         """
         self._check_components(absent)
         check_size(self.width, self.height, size_multiple)
+        self.given.check("transparent_encoder" not in absent, "transparent_decoder" not in absent)
         if self.given.size is not None:
-            self.given.check("transparent_encoder" not in absent, "transparent_decoder" not in absent)
             height, width = (-(-side // size_multiple) * size_multiple for side in self.given.size)
             if (width, height) != (self.width, self.height):
                 raise LayerFusionError(
