@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,7 +75,9 @@ class Bench:
             cases = self.scenes.cases[start : start + self.batch]
             prompts = [case.prompts(self.world) for case in cases]
             places = [f"{f} in {b}" if alone else b for f, b in prompts]
-            given = {k: v if isinstance(v, float) else list(v[start : start + self.batch]) for k, v in pictures.items()}
+            given: dict[str, Any] = {
+                k: v if isinstance(v, float) else list(v[start : start + self.batch]) for k, v in pictures.items()
+            }
             out = self.pipe(
                 [f for f, _ in prompts],
                 places,
@@ -311,7 +313,7 @@ def main() -> None:
         draw(name, bench, results[name].pop("sheet"), args.out)
         print(name, json.dumps(results[name], indent=1), flush=True)
     with atomic_write(args.out / "given.json") as temporary:
-        cast("Path", temporary).write_text(json.dumps(results, indent=2) + "\n")
+        temporary.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
