@@ -12,6 +12,7 @@ from layerfusion import LayerFusionPipeline
 from layerfusion.defaults import Defaults
 from recipes.mini.train.autoencoder import load_autoencoder
 from recipes.mini.train.base import load_base
+from recipes.mini.train.data import KINDS, read_captions
 from recipes.mini.train.foreground import load_offsets
 from recipes.mini.train.latents import load_normalised
 from recipes.mini.train.sampling import sampler
@@ -31,6 +32,7 @@ def assemble(settings: Settings, run: Path, structure_layer: str | None, structu
     vae = load_normalised(load_autoencoder(settings, run, device), run)
     base: dict[str, Any] = load_base(settings, run, device)
     encoder, decoder = load_transparency(settings, run, device)
+    captions = [caption for kind in KINDS for caption in read_captions(run / "data", kind)]
     scheduler: DPMSolverMultistepScheduler = sampler()
     return LayerFusionPipeline(
         vae=vae,
@@ -44,7 +46,7 @@ def assemble(settings: Settings, run: Path, structure_layer: str | None, structu
         structure_layer=structure_layer,
         structure_sign=structure_sign,
         defaults=Defaults(STEPS, GUIDANCE_SCALE, (settings.size, settings.size)).to_dict(),
-        vocabulary=for_model(settings.tier),
+        vocabulary=for_model(settings.tier, captions),
     )
 
 
