@@ -25,14 +25,10 @@ from layerfusion.runs import Request
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- generated: ([^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-PACKAGES: tuple[str, ...] = (
+PACKAGES = (
     "layerfusion",
-    "layerfusion.runs",
-    "layerfusion.models",
-    "layerfusion.layers",
-    "layerfusion.offsets",
+    *(f"layerfusion.{name}" for name in ("runs", "models", "layers", "offsets", "transparency", "method")),
 )
-PACKAGES += ("layerfusion.transparency", "layerfusion.method")
 
 
 def main() -> int:

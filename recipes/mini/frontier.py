@@ -39,6 +39,7 @@ from recipes.mini.world import Tier, World
 CHOOSING = ("cat", "car", "mushroom")  # what variants are chosen on, with seeds of their own
 CHOOSING_SEED, SCORING_SEED = 90_000_000, checks.FRESH + 2000
 BARS = {"slope": 0.75, "r": 0.9, "wholeness": 0.93}
+TIE = 0.005  # in wholeness
 TRUTH = "real renders"
 console = Console()
 
@@ -127,14 +128,21 @@ def score(
 
 
 def choose(rows: Rows) -> str:
-    """The variant that is most whole among those that meet the bars of the light, or else the one most in the light."""
+    """The variant that is most whole among those that meet the bars of the light, or else the one most in the light.
+
+    Of those within `TIE` of the most whole, the one that leaves the most of the background alone.
+    """
 
     def value(name: str, measure: str) -> float:
         return float(rows[name]["measures"][measure]["value"])
 
     tried = [name for name in rows if name != TRUTH]
     lit = [name for name in tried if all(value(name, bar) >= BARS[bar] for bar in ("slope", "r"))]
-    return max(lit or tried, key=lambda name: value(name, "wholeness" if lit else "slope"))
+    if not lit:
+        return max(tried, key=lambda name: value(name, "slope"))
+    best = max(value(name, "wholeness") for name in lit)
+    equals = [name for name in lit if value(name, "wholeness") >= best - TIE]
+    return max(equals, key=lambda name: value(name, "background kept"))
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from layerfusion import LayerFusionPipeline
+from layerfusion.evaluation import calibration
 from layerfusion.evaluation.calibration import TIMES, LayerScore, choose_structure
-from layerfusion.evaluation.calibration import score_layers as score_layers_of
+from layerfusion.method import resolve_structure_layer
 from layerfusion.transparency import encode_transparent
 from recipes.mini.world import World
 
@@ -40,12 +41,14 @@ def score_layers(
     batch: int = 16,
     seed: int = SEED,
 ) -> list[LayerScore]:
-    """The table on `count` fresh foregrounds of the world; see `layerfusion.evaluation.calibration.score_layers`."""
+    """The table on `count` fresh foregrounds of the world; mask_soft is made with the model's own structure prior."""
     assert pipe.transparent_encoder is not None
     rgba, captions = fresh_foregrounds(world, count, seed)
     parts = [rgba[start : start + batch] for start in range(0, count, batch)]
     latents = torch.cat([encode_transparent(pipe.vae, pipe.transparent_encoder, part) for part in parts])
-    return score_layers_of(pipe, latents, rgba[:, 3:], captions, times, batch)
+    observed = calibration.observe(pipe, latents, rgba[:, 3:], captions, times, batch)
+    layer = resolve_structure_layer(pipe.unet, pipe.config.structure_layer)
+    return calibration.score_layers(observed, (layer, pipe.config.structure_sign))
 
 
 def main() -> None:

@@ -15,17 +15,24 @@ from recipes.mini.triplets import Case
 from recipes.mini.world import World
 
 
-def rows(**values: tuple[float, float, float]) -> frontier.Rows:
+def rows(**values: tuple[float, float, float, float]) -> frontier.Rows:
+    names = (*frontier.BARS, "background kept")
     return {
-        name: {"measures": {bar: {"value": value} for bar, value in zip(frontier.BARS, of_bars, strict=True)}}
-        for name, of_bars in values.items()
+        name: {"measures": {key: {"value": value} for key, value in zip(names, row, strict=True)}}
+        for name, row in values.items()
     }
 
 
 def test_the_choice_is_the_most_whole_in_the_light() -> None:
-    tried = rows(dull=(0.5, 0.95, 0.99), noisy=(0.9, 0.8, 0.98), fine=(0.8, 0.92, 0.9), finer=(0.76, 0.91, 0.94))
-    assert frontier.choose(tried) == "finer"
-    del tried["fine"], tried["finer"]
+    tried = rows(
+        dull=(0.5, 0.95, 0.99, 30),
+        noisy=(0.9, 0.8, 0.98, 30),
+        fine=(0.8, 0.92, 0.9, 30),
+        finer=(0.76, 0.91, 0.941, 28),
+        equal=(0.77, 0.91, 0.939, 29),
+    )
+    assert frontier.choose(tried) == "equal"  # and it keeps more of the background
+    del tried["fine"], tried["finer"], tried["equal"]
     assert frontier.choose(tried) == "noisy"  # none is in the light: the one that is most so
     assert frontier.choose({frontier.TRUTH: {}, **tried}) == "noisy"
 

@@ -143,6 +143,7 @@ checks_ablations = checks.ablations
 
 
 def test_words_are_told_apart_by_the_models_own_vocabulary(world: World) -> None:
-    assert checks.words_told_apart(Vocabulary.from_dict(for_model("core")), world) == 1
+    names = [spec.key for spec in (*world.objects, *world.scenes)]
+    assert checks.words_told_apart(Vocabulary.from_dict(for_model("core", names)), world) == 1
     assert checks.words_told_apart(Vocabulary.from_dict({"objects": {"animals": ["fox"]}}), world) < 0.5
     assert checks.words_told_apart(None, world) == 0

@@ -24,7 +24,7 @@ class Pictures:
             raise LayerFusionError(f"{path} is missing; run `python -m recipes.mini.train render` first.")
         self.kind = kind
         self.array: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-        self.captions: list[str] = [json.loads(line) for line in (folder / f"{kind}.jsonl").read_text().splitlines()]
+        self.captions = read_captions(folder, kind)
 
     def __len__(self) -> int:
         return len(self.array)
@@ -32,6 +32,11 @@ class Pictures:
     def take(self, indices: NDArray[np.int64]) -> Tensor:
         """(B, C, size, size) float in [0, 1]; RGBA pictures keep their alpha as last channel."""
         return torch.from_numpy(self.array[indices]).movedim(-1, 1).float() / 255
+
+
+def read_captions(folder: Path, kind: str) -> list[str]:
+    """The caption of every picture of a kind."""
+    return [json.loads(line) for line in (folder / f"{kind}.jsonl").read_text().splitlines()]
 
 
 def over_grey(rgba: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
-from layerfusion import LayerFusionPipeline
+from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.defaults import Defaults
 from recipes.mini.train.autoencoder import load_autoencoder
 from recipes.mini.train.base import load_base
+from recipes.mini.train.data import KINDS, read_captions
 from recipes.mini.train.foreground import load_offsets
 from recipes.mini.train.latents import load_normalised
 from recipes.mini.train.sampling import sampler
@@ -23,6 +24,8 @@ from recipes.mini.world.vocabulary import for_model
 CARD = Path(__file__).with_name("card.md")
 # What the command takes where the user says nothing; more guidance makes subjects larger and coarser, no better.
 STEPS, GUIDANCE_SCALE = 20, 2.5
+# The choice of docs/frontier.md: subjects whole, and in the light.
+CONFIG = LayerFusionConfig().with_harmony(0.5)
 
 
 def assemble(settings: Settings, run: Path, structure_layer: str | None, structure_sign: int) -> LayerFusionPipeline:
@@ -31,6 +34,7 @@ def assemble(settings: Settings, run: Path, structure_layer: str | None, structu
     vae = load_normalised(load_autoencoder(settings, run, device), run)
     base: dict[str, Any] = load_base(settings, run, device)
     encoder, decoder = load_transparency(settings, run, device)
+    captions = [caption for kind in KINDS for caption in read_captions(run / "data", kind)]
     scheduler: DPMSolverMultistepScheduler = sampler()
     return LayerFusionPipeline(
         vae=vae,
@@ -43,8 +47,8 @@ def assemble(settings: Settings, run: Path, structure_layer: str | None, structu
         transparent_encoder=encoder,
         structure_layer=structure_layer,
         structure_sign=structure_sign,
-        defaults=Defaults(STEPS, GUIDANCE_SCALE, (settings.size, settings.size)).to_dict(),
-        vocabulary=for_model(settings.tier),
+        defaults=Defaults(STEPS, GUIDANCE_SCALE, (settings.size, settings.size), config=CONFIG).to_dict(),
+        vocabulary=for_model(settings.tier, captions),
     )
 
 

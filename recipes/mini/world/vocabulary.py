@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -156,8 +157,8 @@ def load(tier: Tier = "full", file: Path = FILE) -> Vocabulary:
     return Vocabulary(objects=objects, scenes=scenes, styles=styles, colours=colours)
 
 
-def for_model(tier: Tier) -> dict[str, Any]:
-    """The vocabulary that a model trained on this tier carries, as `layerfusion.models.vocabulary` reads it."""
+def for_model(tier: Tier, captions: Iterable[str]) -> dict[str, Any]:
+    """The `vocabulary` of a model trained on this tier with these captions, as `layerfusion.models` reads it."""
     known = load(tier)
     objects: dict[str, list[dict[str, Any]]] = {}
     for spec in known.objects:
@@ -168,14 +169,5 @@ def for_model(tier: Tier) -> dict[str, Any]:
         for spec in known.scenes
     ]
     styles = [spec.phrase for spec in known.styles]
-    phrases = [
-        *(phrase for spec in known.objects for phrase in spec.phrases),
-        *(phrase for spec in known.scenes for phrase in spec.phrases),
-        *known.colours,
-        *styles,
-        "a cute",
-        *(plural(phrase) for spec in known.objects for phrase in spec.phrases),
-        "a picture of an with in on by and the left right two three",
-    ]
-    words = sorted({word for phrase in phrases for word in split(phrase)})
+    words = sorted({word for caption in captions for word in split(caption)})
     return {"objects": objects, "colours": list(known.colours), "scenes": scenes, "styles": styles, "words": words}

@@ -103,14 +103,14 @@ class LayerFusionConfig:
         """The same with one dial: 0 is faithful to the foreground's own colours, 1 harmonized with the scene.
 
         All of the detail is transferred, so that the subject is whole; up to one half, ever more in the light of the
-        blended stream (η = 2 · harmony), and beyond it, its attention follows that light as well (λ = harmony − ½).
+        blended stream (η = √(2 · harmony)), and beyond it, its attention follows that light as well (λ = harmony − ½).
 
         Raises:
             LayerFusionError: it is not within 0 and 1.
         """
         if not 0 <= harmony <= 1:
             raise LayerFusionError(f"harmony is {harmony}; give a number from 0 (faithful) to 1 (harmonized).")
-        return replace(self, detail=1.0, light=min(2 * harmony, 1.0), align=max(harmony - 0.5, 0.0))
+        return replace(self, detail=1.0, light=min(2 * harmony, 1.0) ** 0.5, align=max(harmony - 0.5, 0.0))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them; `from_dict` gives the same configuration back."""
