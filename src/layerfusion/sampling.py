@@ -121,6 +121,11 @@ class Sampler:
             for name in names
         }
 
+    def finish(self) -> None:
+        """Put what is held in its place, clean."""
+        if self.holds:
+            self.latents = self.holds.finished(self.latents)
+
     def follow(self, changed: dict[str, Tensor], guidance_scale: float) -> None:
         """Go on as a callback has decided.
 
@@ -271,3 +276,12 @@ def clone(generator: Generators) -> Generators:
     if isinstance(generator, list):
         return [one for g in generator if isinstance(one := clone(g), Generator)]
     return Generator(generator.device).set_state(generator.get_state())
+
+
+def check_tensor_names(asked: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a LayerFusionError for what no callback can be shown."""
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise LayerFusionError(
+            f"callback_on_step_end_tensor_inputs has {', '.join(unknown)}; choose from {', '.join(known)}."
+        )
