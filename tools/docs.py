@@ -19,7 +19,7 @@ import typer
 from layerfusion.cli import app
 from layerfusion.cli.options import option_name
 from layerfusion.method import LayerFusionConfig
-from layerfusion.models import MINI, read_vocabulary
+from layerfusion.models import MINI, Defaults, read_vocabulary
 from layerfusion.runs import Request
 
 ROOT = Path(__file__).parents[1]
@@ -128,9 +128,11 @@ def vocabulary() -> str:
 
 
 def defaults() -> str:
-    """The embedded model's own settings."""
-    own = json.loads((MINI / "model_index.json").read_text(encoding="utf-8"))["defaults"]
-    return f"`{json.dumps(own, ensure_ascii=False)}`"
+    """The embedded model's own settings, as far as they are others than the paper's."""
+    own = Defaults.from_dict(json.loads((MINI / "model_index.json").read_text(encoding="utf-8"))["defaults"])
+    values, papers = own.to_dict(), LayerFusionConfig.paper().to_dict()
+    values["config"] = {name: value for name, value in values["config"].items() if value != papers[name]}
+    return f"`{json.dumps(values, ensure_ascii=False)}`"
 
 
 def harmonization() -> str:
