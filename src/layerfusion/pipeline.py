@@ -257,8 +257,7 @@ class LayerFusionPipeline(
         Raises:
             LayerFusionError: an input is missing, contradictory or out of range.
         """
-        arguments = locals()
-        inputs = self.check_inputs(**{name: arguments[name] for name in INPUTS})
+        inputs = self.check_inputs(**{name: value for name, value in locals().items() if name in INPUTS})
         conditions = self.encode(inputs)
         sampler = self.prepare(inputs, conditions)
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
