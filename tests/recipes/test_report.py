@@ -87,7 +87,7 @@ def test_the_prior_table_has_every_attention_and_finds_a_planted_choice(
 
 def test_the_embedded_model_keeps_the_alpha_of_see_through_things(world: World) -> None:
     glass = copy.copy(world)
-    glass.size = 128
+    glass.size = 256
     glass.objects = tuple(spec for spec in world.objects if spec.see_through)
     overall, see_through = checks.alpha_errors(load_pipeline("mini", device="cpu"), glass, passes=1)
     assert overall == see_through < 0.03
