@@ -146,11 +146,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCS, help="where gallery/ and readme/ go")
     args = parser.parse_args()
     studio = Studio(args.model)
+    readme(studio, args.seed, args.out / "readme")
     (args.out / "gallery").mkdir(parents=True, exist_ok=True)
-    for draw in (kinds, places, styles, table, campfire):
+    for draw in (places, kinds, styles, table, campfire):
         draw(studio, args.seed).save(args.out / "gallery" / f"{draw.__name__}.webp", quality=88, method=6)
         print(args.out / "gallery" / f"{draw.__name__}.webp", flush=True)
-    readme(studio, args.seed, args.out / "readme")
     hundred(studio).save(args.out / "gallery" / "hundred.webp", quality=82, method=6)
 
 
