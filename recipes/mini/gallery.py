@@ -131,7 +131,7 @@ def readme(studio: Studio, seed: int, folder: Path) -> None:
     pair = ("a snowman", "a beach at night")
     output = studio.triplets([pair], seed)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("foreground", "background", "blended", "composite"):
+    for name in ("foreground", "background", "blended", "layered", "composite"):
         on_checkerboard(getattr(output, name)[0]).save(folder / f"{name}.webp", quality=90, method=6)
     again: list[Any] = [studio.triplets([pair], seed + k).blended[0] for k in range(1, 9)]
     more = [Tile(picture, f"seed {seed + k}") for k, picture in enumerate(again, 1)]
