@@ -24,7 +24,7 @@ def doctor(
     The report can be pasted into an issue. Exits with code 1 where something is bad.
     """
     request = Request.checked({"foreground_prompt": SUBJECT, "background_prompt": SCENE, **asked}, option_name)
-    with quiet_libraries(), RunBar() as bar:
+    with RunBar() as bar, quiet_libraries():
         from layerfusion.evaluation.doctor import examine, report
         from layerfusion.models.vocabulary import article
         from layerfusion.runs import Session

@@ -65,7 +65,7 @@ def generate(
 def make_all(request: Request, record: Record | None, folder: Path, targets: list[Target]) -> None:
     """Sample and write; what is written stays when a later triplet is interrupted."""
     done = 0
-    with quiet_libraries(), RunBar(len(targets)) as bar:
+    with RunBar(len(targets)) as bar, quiet_libraries():
         # Only now: the first import of these libraries takes seconds, and they have much to say.
         from layerfusion.runs import Session, generate
 

@@ -42,7 +42,7 @@ def vocabulary(
     else:
         _print(known)
     if sheet is not None:
-        with quiet_libraries(), RunBar() as bar:
+        with RunBar() as bar, quiet_libraries():
             from layerfusion.runs import Session
             from layerfusion.runs.vocabulary_sheet import vocabulary_sheet
 
