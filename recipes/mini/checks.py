@@ -279,8 +279,11 @@ def words_told_apart(vocabulary: Vocabulary | None, world: World) -> float:
     return float(np.mean(known + [word in vocabulary.unknown_words(f"a {word}") for word in UNHEARD_OF]))
 
 
-def ablations() -> list[tuple[str, LayerFusionConfig]]:
-    """No blending; every mask of the paper's Fig. 8 at d = 10; the combined one at the figure's other boundaries."""
-    choices = [(mask, 10) for mask in get_args(Mask)[::-1]] + [("combined", d) for d in (1, 5, 20)]
-    rows = [(f"{mask}, d = {d}", LayerFusionConfig(mask=mask, boundary=float(d))) for mask, d in choices]
-    return [("independent", INDEPENDENT), *rows]
+OWN = "the model's own"
+"""The row of the settings that the model is saved with."""
+
+
+def ablations() -> list[tuple[str, LayerFusionConfig | None]]:
+    """No blending, every mask of the paper's Fig. 8c at its boundary of 10, and what the model is saved with."""
+    rows = [(f"{mask}, d = 10", LayerFusionConfig(mask=mask)) for mask in get_args(Mask)[::-1]]
+    return [("independent", INDEPENDENT), *rows, (OWN, None)]

@@ -131,7 +131,7 @@ def readme(studio: Studio, seed: int, folder: Path) -> None:
     pair = ("a snowman", "a beach at night")
     output = studio.triplets([pair], seed)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("foreground", "background", "blended", "composite"):
+    for name in ("foreground", "background", "blended", "layered", "composite"):
         on_checkerboard(getattr(output, name)[0]).save(folder / f"{name}.webp", quality=90, method=6)
     again: list[Any] = [studio.triplets([pair], seed + k).blended[0] for k in range(1, 9)]
     more = [Tile(picture, f"seed {seed + k}") for k, picture in enumerate(again, 1)]
@@ -146,11 +146,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCS, help="where gallery/ and readme/ go")
     args = parser.parse_args()
     studio = Studio(args.model)
+    readme(studio, args.seed, args.out / "readme")
     (args.out / "gallery").mkdir(parents=True, exist_ok=True)
-    for draw in (kinds, places, styles, table, campfire):
+    for draw in (places, kinds, styles, table, campfire):
         draw(studio, args.seed).save(args.out / "gallery" / f"{draw.__name__}.webp", quality=88, method=6)
         print(args.out / "gallery" / f"{draw.__name__}.webp", flush=True)
-    readme(studio, args.seed, args.out / "readme")
     hundred(studio).save(args.out / "gallery" / "hundred.webp", quality=82, method=6)
 
 

@@ -30,7 +30,6 @@ from recipes.mini.triplets import INDEPENDENT, Case, Sampling, Triplets, generat
 from recipes.mini.world import Tier, World
 
 SUBJECTS = ("penguin", "fox", "elephant", "apple", "car", "teddy bear")
-DEFAULT_ROW = "combined, d = 10"
 console = Console()
 
 
@@ -149,7 +148,7 @@ def measure(pipe: LayerFusionPipeline, world: World, args: argparse.Namespace, s
     console.print(named, looks)
     grid = grid_cases(world, args.subjects)
     rows, drawn = ablate(pipe, world, probe, grid, sampling)
-    row = next(row for row in rows if row.name == DEFAULT_ROW)
+    row = next(row for row in rows if row.name == checks.OWN)
     draw(pipe, world, args.figures, rows, drawn, sampling)
     return Report(
         verdicts(named, looks, alpha, layers, chosen, row, checks.words_told_apart(args.vocabulary, world)),
@@ -187,7 +186,7 @@ def draw(
     sampling: Sampling,
 ) -> None:
     """The figures: one subject over scenes, the ablation, gains, kinds of things, styles."""
-    triplets = drawn[DEFAULT_ROW]
+    triplets = drawn[checks.OWN]
     first = triplets.where(lambda case: case.obj == SUBJECTS[0])
     at = [i for i, case in enumerate(first.cases) if i % max(1, len(first.cases) // 8) == 0][:8]
     streams = ("foreground", "background", "blended", "composite")
@@ -196,7 +195,7 @@ def draw(
     parts = [drawn[row.name].where(lambda case: case.obj == SUBJECTS[0]) for row in rows]
     shown = [p.composite if row.name == "independent" else p.blended for p, row in zip(parts, rows, strict=True)]
     figures.sheet([[p[i] for i in at] for p in shown], folder / "ablation.jpg", names, [row.name for row in rows])
-    panels = [row for row in rows if row.name in ("independent", "self, d = 10", "cross, d = 10", DEFAULT_ROW)]
+    panels = [row for row in rows if row.name in ("independent", "self, d = 10", "combined, d = 10", checks.OWN)]
     figures.gains([(f"{row.name}: slope {row.line.slope:.2f}", row.points) for row in panels], folder / "gains.png")
 
     def triplet_sheet(cases: list[Case], name: str) -> None:

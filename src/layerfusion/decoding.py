@@ -1,7 +1,7 @@
 """From latents to pictures: the VAE and the transparent decoder, in a wider type where a narrow one overflows."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -11,6 +11,9 @@ from torch import Tensor
 from layerfusion.errors import LayerFusionError
 from layerfusion.relighting import relight
 from layerfusion.transparency import TransparentDecoder, settle_alpha
+
+if TYPE_CHECKING:
+    from layerfusion.held import Held
 
 logger = logging.get_logger(__name__)
 
@@ -25,17 +28,23 @@ def unscale_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def decode_triplets(
-    vae: AutoencoderKL, decoder: TransparentDecoder, latents: Tensor, passes: int = 8, clean_alpha: bool = True
+    vae: AutoencoderKL,
+    decoder: TransparentDecoder,
+    latents: Tensor,
+    passes: int = 8,
+    clean_alpha: bool = True,
+    held: "Held | None" = None,
 ) -> dict[str, Tensor]:
     """Latents (3, B, 4, h, w) of foreground, blended and background → the pictures of B triplets, by name.
 
-    One stream at a time, which bounds the memory.
+    One stream at a time, which bounds the memory. Given pictures (`held`) are not decoded, but taken as they are.
 
     Args:
         vae, decoder: The model's.
         latents: As the UNet leaves them.
         passes: Of the transparent decoder, 8 or 1.
         clean_alpha: Whether alpha is settled (`settle_alpha`), or stays as it was decoded.
+        held: The pictures that the run was given.
 
     Returns:
         `foreground` (RGBA), `background`, `blended`, `composite` (the foreground over the background), `premultiplied`
@@ -43,19 +52,24 @@ def decode_triplets(
         (B, 3 or 4, 8h, 8w) in [0, 1], float32.
     """
     of_foreground, of_blended, of_background = latents
-    premultiplied = decode_picture(vae, of_foreground)
-    background, blended = decode_picture(vae, of_background), decode_picture(vae, of_blended)
-    foreground = decode_transparency(vae, decoder, premultiplied, of_foreground, passes)
-    if clean_alpha:
-        foreground = settle_alpha(foreground)
-    rgb, alpha = foreground.split([3, 1], dim=1)
-    relit = relight(foreground, background, blended)
+    pictures: dict[str, Tensor] = {} if held is None else held.whole(latents.device)
+    if "foreground" in pictures:
+        rgb, alpha = pictures["foreground"].split([3, 1], dim=1)
+        pictures["premultiplied"] = 0.5 + (rgb - 0.5) * alpha
+    else:
+        pictures["premultiplied"] = decode_picture(vae, of_foreground)
+        foreground = decode_transparency(vae, decoder, pictures["premultiplied"], of_foreground, passes)
+        pictures["foreground"] = settle_alpha(foreground) if clean_alpha else foreground
+    for name, stream in (("background", of_background), ("blended", of_blended)):
+        if name not in pictures:
+            pictures[name] = decode_picture(vae, stream)
+    if held is not None:
+        pictures = held.laid_back(pictures, vae, of_background)
+    rgb, alpha = pictures["foreground"].split([3, 1], dim=1)
+    relit = relight(pictures["foreground"], pictures["background"], pictures["blended"])
     return {
-        "foreground": foreground,
-        "background": background,
-        "blended": blended,
-        "composite": rgb * alpha + background * (1 - alpha),
-        "premultiplied": premultiplied,
+        **pictures,
+        "composite": rgb * alpha + pictures["background"] * (1 - alpha),
         "relit": relit.relit,
         "shadow": relit.shadow,
         "light": relit.light,

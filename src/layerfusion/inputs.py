@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from diffusers.image_processor import PipelineImageInput
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
+from layerfusion.given import Given, Pictures
 from layerfusion.method import FOREGROUND, LayerFusionConfig, StreamLayout
 from layerfusion.prompts import Prompt, Prompts
 from layerfusion.sampling import Generators
@@ -31,6 +33,11 @@ class Inputs:
     distilled: bool
     foreground_prompt: Prompt | None = None
     background_prompt: Prompt | None = None
+    foreground_image: Pictures | None = None
+    background_image: Pictures | None = None
+    blended_image: Pictures | None = None
+    mask: Pictures | None = None
+    strength: float | None = None
     timesteps: list[int] | None = None
     sigmas: list[float] | None = None
     guidance_rescale: float = 0.0
@@ -66,7 +73,12 @@ class Inputs:
 
     @classmethod
     def completed(
-        cls, given: dict[str, Any], defaults: Defaults, size: tuple[int, int], distilled: bool = False
+        cls,
+        given: dict[str, Any],
+        defaults: Defaults,
+        size: tuple[int, int],
+        size_multiple: int,
+        distilled: bool = False,
     ) -> "Inputs":
         """The arguments given, with a model's own values where there are none.
 
@@ -74,9 +86,15 @@ class Inputs:
             given: By name; None is as good as not given.
             defaults: The model's.
             size: (width, height) where the defaults name none.
+            size_multiple: A given picture decides the size, rounded up to a multiple of it.
             distilled: See the class.
+
+        Raises:
+            LayerFusionError: a given picture cannot be read.
         """
         width, height = defaults.size or size
+        if (pictures := _given(given)).size is not None:
+            height, width = (-(-side // size_multiple) * size_multiple for side in pictures.size)
         own: dict[str, Any] = {
             "width": width,
             "height": height,
@@ -91,6 +109,11 @@ class Inputs:
             if given.get(f"negative_{stream}_prompt_embeds") is not None:
                 del own[f"negative_{stream}_prompt"]
         return cls(**own | {name: value for name, value in given.items() if value is not None})
+
+    @cached_property
+    def given(self) -> Given:
+        """The given pictures, of as many pairs as there are lists of them."""
+        return _given({name: getattr(self, name) for name in GIVEN})
 
     @property
     def foreground(self) -> Prompts:
@@ -118,7 +141,7 @@ class Inputs:
     @property
     def pairs(self) -> int:
         """How many pairs of prompts there are."""
-        return max(self.foreground.count, self.background.count)
+        return max(self.foreground.count, self.background.count, self.given.count)
 
     @property
     def guidance(self) -> bool:
@@ -139,12 +162,21 @@ class Inputs:
         """
         self._check_components(absent)
         check_size(self.width, self.height, size_multiple)
+        self.given.check("transparent_encoder" not in absent, "transparent_decoder" not in absent)
+        if self.given.size is not None:
+            height, width = (-(-side // size_multiple) * size_multiple for side in self.given.size)
+            if (width, height) != (self.width, self.height):
+                raise LayerFusionError(
+                    f"the given pictures are {self.given.size[1]}x{self.given.size[0]} and the size asked for is "
+                    f"{self.width}x{self.height}; leave out the size, or resize the pictures."
+                )
         for prompts in (self.foreground, self.background):
             prompts.check()
         counts = (self.foreground.count, self.background.count)
-        if not set(counts) <= {1, self.pairs}:
+        if not set(counts) <= {1, self.pairs} or self.given.count not in (0, 1, self.pairs):
+            pictures = f" and {self.given.count} given pictures" if self.given.count > 1 else ""
             raise LayerFusionError(
-                f"there are {counts[0]} foreground prompts and {counts[1]} background prompts; "
+                f"there are {counts[0]} foreground prompts and {counts[1]} background prompts{pictures}; "
                 "give as many of each, or one."
             )
         self.foreground.check_eos()
@@ -186,6 +218,13 @@ def check_size(width: int, height: int, multiple: int) -> None:
         raise LayerFusionError(
             f"the size {width}x{height} is not divisible by {multiple}; try {'x'.join(map(str, nearest))}."
         )
+
+
+GIVEN = ("foreground_image", "background_image", "blended_image", "mask", "strength")
+
+
+def _given(arguments: dict[str, Any]) -> Given:
+    return Given.of(*(arguments.get(name) for name in GIVEN))
 
 
 INPUTS = tuple(field.name for field in fields(Inputs) if field.name != "distilled")

@@ -25,7 +25,9 @@ from transformers import (
 from layerfusion.decoding import decode_triplets
 from layerfusion.defaults import Defaults
 from layerfusion.encoding import EncodingMixin
-from layerfusion.errors import LayerFusionError
+from layerfusion.given import Pictures
+from layerfusion.held import Held
+from layerfusion.holding import HoldingMixin
 from layerfusion.inputs import INPUTS, Inputs, OutputType
 from layerfusion.loading import FromSDXLMixin
 from layerfusion.memory import MemoryMixin
@@ -37,7 +39,7 @@ from layerfusion.method import (
 from layerfusion.offsets import ForegroundOffsets
 from layerfusion.output import LayerFusionOutput
 from layerfusion.prompts import Conditions, Prompt
-from layerfusion.sampling import CONDITIONS, Generators, Sampler, initial_latents
+from layerfusion.sampling import CONDITIONS, Generators, Sampler, check_tensor_names, initial_latents
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
 # diffusers downloads a pipeline only if it knows the module of every component.
@@ -49,6 +51,7 @@ class LayerFusionPipeline(
     FromSDXLMixin,
     EncodingMixin,
     MemoryMixin,
+    HoldingMixin,
     DiffusionPipeline,
     StableDiffusionMixin,
     StableDiffusionXLLoraLoaderMixin,
@@ -58,8 +61,7 @@ class LayerFusionPipeline(
     Args:
         vae, text_encoder, text_encoder_2, tokenizer, tokenizer_2, unet, scheduler: SDXL's parts; the UNet is ε.
         foreground: The foreground offsets, ε_FG − ε (`layerfusion.offsets.load_foreground` reads published files).
-        transparent_decoder: Finds alpha and colour of the foreground from its latent. None is allowed where only
-            latents are asked for.
+        transparent_decoder: Finds alpha and colour of the foreground from its latent; latents alone need none.
         transparent_encoder: Puts a given RGBA picture into a latent; generation from prompts does not need it.
         image_encoder, feature_extractor: See pictures for an IP-Adapter, which `load_ip_adapter` brings along.
         force_zeros_for_empty_prompt: As SDXL has it: no negative prompt means zero embeddings.
@@ -84,7 +86,6 @@ class LayerFusionPipeline(
         "feature_extractor",
     ]
     _callback_tensor_inputs: ClassVar = ["latents", *CONDITIONS]
-
     prepare_extra_step_kwargs = StableDiffusionXLPipeline.prepare_extra_step_kwargs
 
     def __init__(
@@ -168,6 +169,11 @@ class LayerFusionPipeline(
         foreground_prompt: Prompt | None = None,
         background_prompt: Prompt | None = None,
         *,
+        foreground_image: Pictures | None = None,
+        background_image: Pictures | None = None,
+        blended_image: Pictures | None = None,
+        mask: Pictures | None = None,
+        strength: float | None = None,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
@@ -215,7 +221,11 @@ class LayerFusionPipeline(
 
         Args:
             foreground_prompt, background_prompt: One prompt or a list; a single one goes with every one of the other.
-            height, width: In pixels, multiples of `size_multiple`; the model's own size where None.
+            foreground_image, background_image, blended_image: Given pictures, which come back as they are: an RGBA
+                cut-out, a photo without the subject, a photo with it; see `layerfusion.given.Pictures`.
+            mask: White where the subject is in the blended picture, or may be in the background.
+            strength: Of a given foreground on a given background: how much of the run their blend is made anew.
+            height, width: Multiples of `size_multiple`, in pixels; where None, a given picture's, else the model's own.
             num_inference_steps, guidance_scale: The model's own where None (`defaults`); guidance of every stream, of 1
                 or less turns it off.
             negative_foreground_prompt, negative_background_prompt: What to steer away from; the model's own where None,
@@ -247,12 +257,12 @@ class LayerFusionPipeline(
         Raises:
             LayerFusionError: an input is missing, contradictory or out of range.
         """
-        arguments = locals()
-        inputs = self.check_inputs(**{name: arguments[name] for name in INPUTS})
+        inputs = self.check_inputs(**{name: value for name, value in locals().items() if name in INPUTS})
         conditions = self.encode(inputs)
         sampler = self.prepare(inputs, conditions)
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        output = self.decode(sampler.latents, output_type, transparency_passes, clean_alpha, return_premultiplied)
+        how = (output_type, transparency_passes, clean_alpha, return_premultiplied)
+        output = self.decode(sampler.latents, *how, sampler.held)
         output.maps = sampler.maps
         self.maybe_free_model_hooks()
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
@@ -265,7 +275,7 @@ class LayerFusionPipeline(
         """
         side = self.default_sample_size * self.vae_scale_factor
         distilled = self.unet is not None and self.unet.config.time_cond_proj_dim is not None
-        inputs = Inputs.completed(given, self.defaults, (side, side), distilled)
+        inputs = Inputs.completed(given, self.defaults, (side, side), self.size_multiple, distilled)
         inputs.check(self.size_multiple, [name for name, part in self.components.items() if part is None])
         return inputs
 
@@ -275,13 +285,10 @@ class LayerFusionPipeline(
         timesteps, _ = retrieve_timesteps(
             self.scheduler, inputs.num_inference_steps, device, inputs.timesteps, inputs.sigmas
         )
+        height, width = (side // self.vae_scale_factor for side in (inputs.height, inputs.width))
         noise, generators = initial_latents(
             layout,
-            (
-                self.unet.config.in_channels,
-                inputs.height // self.vae_scale_factor,
-                inputs.width // self.vae_scale_factor,
-            ),
+            (self.unet.config.in_channels, height, width),
             conditions.prompt_embeds.dtype,
             device,
             inputs.generator,
@@ -298,12 +305,12 @@ class LayerFusionPipeline(
             resolve_structure_layer(self.unet, inputs.config.structure_layer or self.config.structure_layer),
             inputs.config.structure_sign or self.config.structure_sign,
         )
-        return Sampler(
+        sampler = Sampler(
             joint,
             layout,
             self.scheduler,
             timesteps=timesteps,
-            latents=noise * self.scheduler.init_noise_sigma,
+            noise=noise,
             conditions=conditions,
             guidance_scale=inputs.guidance_scale,
             guidance_rescale=inputs.guidance_rescale,
@@ -311,6 +318,8 @@ class LayerFusionPipeline(
             unet_arguments={"cross_attention_kwargs": inputs.cross_attention_kwargs},
             maps=[] if inputs.return_maps else None,
         )
+        self.hold(sampler, inputs)
+        return sampler
 
     @torch.no_grad()
     def denoise(
@@ -326,19 +335,11 @@ class LayerFusionPipeline(
         """
         if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
-        unknown = sorted(set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs))
-        if unknown:
-            raise LayerFusionError(
-                f"callback_on_step_end_tensor_inputs has {', '.join(unknown)}; "
-                f"choose from {', '.join(self._callback_tensor_inputs)}."
-            )
-        self._guidance_scale, self._num_timesteps, self._interrupt = (
-            sampler.guidance_scale,
-            len(sampler.timesteps),
-            False,
-        )
-        with sampler.joint.installed(), self.progress_bar(total=self._num_timesteps) as progress_bar:
-            for i, t in enumerate(sampler.timesteps):
+        check_tensor_names(callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
+        steps = sampler.steps()
+        self._guidance_scale, self._num_timesteps, self._interrupt = sampler.guidance_scale, len(steps), False
+        with sampler.joint.installed(), self.progress_bar(total=len(steps)) as progress_bar:
+            for i, t in steps:
                 sampler.step(i, t)
                 if callback_on_step_end is not None:
                     changed = callback_on_step_end(self, i, t, sampler.tensors(callback_on_step_end_tensor_inputs))
@@ -346,6 +347,7 @@ class LayerFusionPipeline(
                 progress_bar.update()
                 if self.interrupt:
                     break
+        sampler.finish()
 
     @torch.no_grad()
     def decode(
@@ -355,14 +357,15 @@ class LayerFusionPipeline(
         transparency_passes: int = 8,
         clean_alpha: bool = True,
         return_premultiplied: bool = False,
+        held: Held | None = None,
     ) -> LayerFusionOutput:
         """Latents (3, B, 4, h, w) of foreground, blended and background → pictures.
 
-        One stream at a time, which bounds the memory. For the other arguments see `__call__`.
+        One stream at a time, which bounds the memory. What a sampler has `held` comes back as given.
         """
         if output_type == "latent":
             return LayerFusionOutput(latents[0], latents[2], latents[1])
-        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes, clean_alpha)
+        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes, clean_alpha, held)
         pictures = {
             name: self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
             for name, tensor in tensors.items()

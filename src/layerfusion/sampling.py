@@ -13,6 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.held import Held, Holds
 from layerfusion.method import BLENDED, JointAttention, Observer, StreamLayout, UNetPass
 from layerfusion.method.detail import subject_mask, transfer_detail
 from layerfusion.output import StepMaps
@@ -33,33 +34,51 @@ class Sampler:
         layout: The order of the batch's rows.
         scheduler: Its timesteps are set; each stream gets a copy.
         timesteps: From noise to picture; n of `LayerFusionConfig.blend_range` is how many they are.
-        latents: (S, B, 4, h, w), replaced by each step.
+        noise: (S, B, 4, h, w) of unit variance, where every stream starts.
         conditions: What the UNet is conditioned on.
         guidance_scale, guidance_rescale: Classifier-free guidance, where the layout has it; a UNet that was distilled
             for guidance (`time_cond_proj_dim`, LCM) is told the scale instead.
         step_kwargs: For each stream, what its scheduler's step takes besides (generator, eta).
         unet_arguments: What every call of the UNet takes besides (cross_attention_kwargs).
         maps: Collects the priors and masks of every step; None collects nothing.
+        held: The pictures that the run is given, if any.
+        holds: What their streams are held to.
+        latents: (S, B, 4, h, w), replaced by each step.
     """
 
     joint: JointAttention
     layout: StreamLayout
     scheduler: SchedulerMixin
     timesteps: Tensor
-    latents: Tensor
+    noise: Tensor
     conditions: Conditions
     guidance_scale: float
     guidance_rescale: float
     step_kwargs: list[dict[str, Any]]
     unet_arguments: dict[str, Any] = field(default_factory=dict)
     maps: list[StepMaps] | None = None
+    held: Held | None = None
+    holds: Holds | None = None
+    latents: Tensor = field(init=False)
     schedulers: list[SchedulerMixin] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.latents = self.noise * self.scheduler.init_noise_sigma
         self.schedulers = [copy.deepcopy(self.scheduler) for _ in self.layout.names]
+
+    def steps(self) -> list[tuple[int, Tensor]]:
+        """Every step that must be taken: its number from 0, and its timestep."""
+        n = len(self.timesteps)
+        first = self.holds.first_step(n, self.scheduler.order) if self.holds else 0
+        for scheduler in self.schedulers:
+            if first and hasattr(scheduler, "set_begin_index"):
+                scheduler.set_begin_index(first)
+        return [(i, self.timesteps[i]) for i in range(first, n)]
 
     def step(self, i: int, t: Tensor) -> None:
         """Denoise every stream from timestep `t`, the `i`-th from 0."""
+        if self.holds:
+            self.latents = self.holds.at(self.latents, self.schedulers, t, i / len(self.timesteps))
         inputs = [s.scale_model_input(x, t) for s, x in zip(self.schedulers, self.latents, strict=True)]
         # Both guidance halves see the same input: (S, B, …) → (S·G·B, …).
         rows = torch.stack([x for x in inputs for _ in range(self.layout.halves)]).flatten(0, 1)
@@ -72,6 +91,7 @@ class Sampler:
             take_structure=config.blend and config.structure_from == "previous_step",
             observer=None if self.maps is None else Observer(),
             pictured=self.conditions.pictured,
+            hidden=self.holds.hidden if self.holds else None,
         )
         joint_pass.structure = self._structure(joint_pass, rows, t)
         prediction = self.joint.predict(joint_pass, rows, t, **self._arguments(self.conditions))
@@ -100,6 +120,11 @@ class Sampler:
             else getattr(self, name)
             for name in names
         }
+
+    def finish(self) -> None:
+        """Put what is held in its place, clean."""
+        if self.holds:
+            self.latents = self.holds.finished(self.latents)
 
     def follow(self, changed: dict[str, Tensor], guidance_scale: float) -> None:
         """Go on as a callback has decided.
@@ -242,12 +267,21 @@ def initial_latents(
         )
     latents = latents.to(device, dtype).reshape(-1, *one).expand(streams, *one)
     # The first stream draws from the caller's own generator, so that it ends up where a single run would leave it.
-    others = [_clone(generator) if share_noise else generator for _ in layout.names[1:]]
+    others = [clone(generator) if share_noise else generator for _ in layout.names[1:]]
     return latents, [generator, *others]
 
 
-def _clone(generator: Generators) -> Generators:
+def clone(generator: Generators) -> Generators:
     """A generator, or a list of them, that will draw what this one will draw."""
     if isinstance(generator, list):
-        return [clone for g in generator if isinstance(clone := _clone(g), Generator)]
+        return [one for g in generator if isinstance(one := clone(g), Generator)]
     return Generator(generator.device).set_state(generator.get_state())
+
+
+def check_tensor_names(asked: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a LayerFusionError for what no callback can be shown."""
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise LayerFusionError(
+            f"callback_on_step_end_tensor_inputs has {', '.join(unknown)}; choose from {', '.join(known)}."
+        )

@@ -1,6 +1,7 @@
 """Algorithm 3 inside a real UNet, against a transcription with two UNets, full probabilities and row by row."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from layerfusion.method import (
     resolve_structure_layer,
     self_attention_layers,
 )
-from layerfusion.method.attention import transformer_blocks
+from layerfusion.method.attention import StreamProcessor, transformer_blocks
 from tests.tiny import TEXT_WIDTHS, tiny_foreground, tiny_unet
 
 SIZE = (8, 16)
@@ -400,3 +401,21 @@ def test_structure_layers_are_named_in_the_order_of_computation(tiny):
     assert resolve_structure_layer(tiny["unet"], None) == layers[-1]
     with pytest.raises(LayerFusionError, match=r"has no self-attention 'up_blocks\.9'"):
         resolve_structure_layer(tiny["unet"], "up_blocks.9")
+
+
+def test_the_background_sees_no_hidden_token_of_the_blended_stream():
+    """Other keys and values where it is closed change the blended stream's attention, and not the background's."""
+    layout = StreamLayout(batch=2, guidance=True)
+    hidden = torch.zeros(2, 4, 4)
+    hidden[0, 1:3, 1:3] = 1  # the second triplet hides nothing
+    joint = SimpleNamespace(current=UNetPass(layout, (4, 4), torch.zeros(2), hidden=hidden))
+    processor = StreamProcessor(joint, "block", None, "attn1")
+    query, key, value = (torch.randn(4, 3, 32, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    before = processor._attend_to_both(query, key, value, 0.3)
+    closed = torch.cat([hidden.flatten(1), torch.zeros(2, 16)], 1).repeat(2, 1)[:, None, :, None] > 0
+    after = processor._attend_to_both(query, key + 5 * closed, value - 9 * closed, 0.3)
+    assert torch.equal(after[:, :, 16:], before[:, :, 16:])
+    assert (after - before)[0::2, :, :16].abs().min() > 0 and torch.equal(after[1::2], before[1::2])
+    plain = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=0.3)
+    torch.testing.assert_close(before[1::2], plain[1::2])
+    assert (before - plain)[0::2, :, 16:].abs().max() > 0.01

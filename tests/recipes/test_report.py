@@ -87,7 +87,7 @@ def test_the_prior_table_has_every_attention_and_finds_a_planted_choice(
 
 def test_the_embedded_model_keeps_the_alpha_of_see_through_things(world: World) -> None:
     glass = copy.copy(world)
-    glass.size = 128
+    glass.size = 256
     glass.objects = tuple(spec for spec in world.objects if spec.see_through)
     overall, see_through = checks.alpha_errors(load_pipeline("mini", device="cpu"), glass, passes=1)
     assert overall == see_through < 0.03
@@ -115,7 +115,7 @@ def test_the_report_is_whole(
     pipe: LayerFusionPipeline, small: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report, "KINDS", (("fox", "snowy forest", None),))
-    shown = ("independent", "combined, d = 10")
+    shown = ("independent", checks.OWN)
     monkeypatch.setattr(checks, "ablations", lambda: [row for row in checks_ablations() if row[0] in shown])
     probes.save(untrained(small), tmp_path / "probe.safetensors", {"background scene": 0.5})
     figures = tmp_path / "images"
@@ -131,7 +131,7 @@ def test_the_report_is_whole(
     )
     result = report.measure(pipe, small, args, Sampling(steps=1, batch=3, passes=1))
     assert len(result.checks) == 19
-    assert [row.name for row in result.rows] == ["independent", "combined, d = 10"]
+    assert [row.name for row in result.rows] == ["independent", checks.OWN]
     page = markdown(result, "images")
     assert page.count("| met |") + page.count("**missed**") == 19
     drawn = {path.name for path in figures.iterdir()}

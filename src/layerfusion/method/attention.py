@@ -70,6 +70,8 @@ class UNetPass:
         observer: Notes what the attentions see; None notes nothing.
         soft_masks: Filled by the call: mask_soft of every attention in which Eq. 1 acted, (F, B, M) each.
         pictured: (rows,) 1 where the row's stream was given pictures for an IP-Adapter; None where none was.
+        hidden: Where the background may not attend to the blended stream, as (B, h, w), above 0 where closed; None
+            closes nothing.
     """
 
     layout: StreamLayout
@@ -81,6 +83,7 @@ class UNetPass:
     observer: Observer | None = None
     soft_masks: list[Tensor] = field(default_factory=list)
     pictured: Tensor | None = None
+    hidden: Tensor | None = None
 
 
 class StructureReady(Exception):
@@ -285,11 +288,27 @@ class StreamProcessor:
         layout = self.joint.current.layout
         if share:
             n = layout.foreground_rows
-            pair = [layout.pair(x) for x in (query, key, value)]
-            plain = layout.unpair(F.scaled_dot_product_attention(pair[0], pair[1], pair[2], scale=scale))
+            plain = layout.unpair(self._attend_to_both(layout.pair(query), layout.pair(key), layout.pair(value), scale))
             foreground = F.scaled_dot_product_attention(query[:n], key[:n], value[:n], scale=scale)
             return torch.cat([foreground, plain])
         return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+    def _attend_to_both(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Attention of the blended and the background stream as one sequence, (G·B, heads, 2M, dim), blended first."""
+        this = self.joint.current
+        if this.hidden is None:
+            return F.scaled_dot_product_attention(query, key, value, scale=scale)
+        tokens = query.shape[2] // 2
+        closed = resize_to_tokens(this.hidden.float(), this.size, tokens).repeat(this.layout.halves, 1) > 0
+        seen = torch.cat([~closed, torch.ones_like(closed)], dim=1)[:, None, None]
+        blended, background = query.split(tokens, dim=2)
+        return torch.cat(
+            [
+                F.scaled_dot_product_attention(blended, key, value, scale=scale),
+                F.scaled_dot_product_attention(background, key, value, attn_mask=seen, scale=scale),
+            ],
+            dim=2,
+        )
 
     def _content(self, query: Tensor, key: Tensor, is_self_attention: bool) -> Tensor:
         """c of the conditional foregrounds, (F·B, M).

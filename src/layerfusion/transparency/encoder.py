@@ -58,12 +58,12 @@ def encode_transparent(vae: AutoencoderKL, encoder: TransparentEncoder, rgba: Te
     Args:
         vae: the VAE of the model.
         encoder: the offset encoder that belongs to it.
-        rgba: (B, 4, H, W) in [0, 1], straight colour; any size the VAE takes.
+        rgba: (B, 4, H, W) in [0, 1], straight colour; any size the VAE takes, on the device that it works on.
 
     Returns:
         (B, latent_channels, H/8, W/8), scaled as the UNet sees latents.
     """
-    rgba = rgba.to(vae.device)
+    # Not on vae.device: offloading brings the VAE to the device only when it is called.
     rgb, alpha = rgba.to(vae.dtype).split([3, 1], dim=1)
     posterior = vae.encode((2 * rgb - 1) * alpha).latent_dist
     offset = encoder(alpha_and_padded_rgb(rgba).to(encoder.dtype)).to(vae.dtype)

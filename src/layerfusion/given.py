@@ -1,0 +1,161 @@
+"""The pictures that a call is given in place of prompts alone: read, checked, and brought to one size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from layerfusion.errors import LayerFusionError
+
+Picture = PIL.Image.Image | np.ndarray | Tensor
+Pictures = Picture | Sequence[Picture | None]
+
+CHANNELS = {"foreground": 4, "background": 3, "blended": 3, "mask": 1}
+MODES = {4: "RGBA", 3: "RGB", 1: "L"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is given of N pairs of prompts; a list holds None where a pair has no such picture.
+
+    Attributes:
+        foreground: RGBA cut-outs, straight alpha, (4, H, W), float32 in [0, 1], as all of them.
+        background: Photos without the subject, (3, H, W).
+        blended: Photos with the subject, (3, H, W).
+        mask: Where the subject is in a blended picture, or may be in a background: (1, H, W), 1 for the subject.
+        strength: For a foreground and a background that are both given, how much of the run the blended picture is
+            made anew, in (0, 1]; None takes `STRENGTH`.
+    """
+
+    foreground: list[Tensor | None]
+    background: list[Tensor | None]
+    blended: list[Tensor | None]
+    mask: list[Tensor | None]
+    strength: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        foreground: Pictures | None,
+        background: Pictures | None,
+        blended: Pictures | None,
+        mask: Pictures | None,
+        strength: float | None,
+    ) -> "Given":
+        """From the arguments of a call: one picture, or one for each pair; a single one goes with every pair.
+
+        Raises:
+            LayerFusionError: something is no picture, or there are unequal numbers of them.
+        """
+        given = {"foreground": foreground, "background": background, "blended": blended, "mask": mask}
+        lists = {name: _tensors(pictures, name) for name, pictures in given.items()}
+        count = max(map(len, lists.values()))
+        for name, pictures in lists.items():
+            if len(pictures) not in (0, 1, count):
+                raise LayerFusionError(
+                    f"there are {len(pictures)} of the {name} for {count} pairs; give as many, or one."
+                )
+        return cls(**{name: _repeated(pictures, count) for name, pictures in lists.items()}, strength=strength)
+
+    @property
+    def count(self) -> int:
+        """How many pairs it is for; 0 where nothing is given."""
+        return len(self.foreground)
+
+    def __bool__(self) -> bool:
+        return any(picture is not None for name in CHANNELS for picture in getattr(self, name))
+
+    @cached_property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of every picture; None where nothing is given."""
+        found = [(p.shape[-2], p.shape[-1]) for name in CHANNELS for p in getattr(self, name) if p is not None]
+        return found[0] if found else None
+
+    def repeated(self, pairs: int, images: int) -> "Given":
+        """For a batch of pairs x images triplets, pair after pair."""
+        lists = {
+            name: [each for each in _repeated(getattr(self, name), pairs) for _ in range(images)] for name in CHANNELS
+        }
+        return Given(**lists, strength=self.strength)
+
+    def check(self, has_encoder: bool, has_decoder: bool) -> None:
+        """Raise a LayerFusionError for what is contradictory.
+
+        Args:
+            has_encoder: Whether a cut-out can be encoded.
+            has_decoder: Whether the first pass can find where the subject will be.
+        """
+        for name in CHANNELS:
+            for picture in getattr(self, name):
+                if picture is not None and tuple(picture.shape[-2:]) != self.size:
+                    wanted, found = (f"{s[1]}x{s[0]}" for s in (self.size or (0, 0), picture.shape[-2:]))
+                    raise LayerFusionError(f"the {name} is {found}, another picture {wanted}; make them alike.")
+        if self.strength is not None and not 0 < self.strength <= 1:
+            raise LayerFusionError(f"strength is {self.strength}; give a number above 0, up to 1.")
+        both = False
+        for f, g, p, m in zip(self.foreground, self.background, self.blended, self.mask, strict=True):
+            both |= f is not None and g is not None and p is None
+            if f is not None and g is not None and p is not None:
+                raise LayerFusionError("foreground, background and blended picture are all given; leave one out.")
+            if m is not None and (f is not None or (g is None and p is None)):
+                raise LayerFusionError(
+                    "the mask says where the subject is in a background or a blended picture; give one of them, "
+                    "and no foreground, whose alpha says it already."
+                )
+            if p is not None and f is None and m is None:
+                raise LayerFusionError("a blended picture comes without a mask; give one of where its subject is.")
+            if (f is not None or m is not None or p is not None) and not has_encoder:
+                raise LayerFusionError(
+                    "the pipeline has no transparent_encoder to put a cut-out into a latent with; load one."
+                )
+            if g is not None and f is None and p is None and m is None and not has_decoder:
+                raise LayerFusionError(
+                    "the pipeline has no transparent_decoder to find the subject with; load one, or give a mask."
+                )
+        if self.strength is not None and not both:
+            raise LayerFusionError("strength acts on the blend of a given foreground and background; give both.")
+
+
+def pad_to(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, H, W) → (B, C, *size): the last row and column repeated below and to the right."""
+    height, width = size
+    return F.pad(picture, (0, width - picture.shape[-1], 0, height - picture.shape[-2]), mode="replicate")
+
+
+def _tensors(pictures: Pictures | None, name: str) -> list[Tensor | None]:
+    if pictures is None:
+        return []
+    several = isinstance(pictures, (list, tuple)) or getattr(pictures, "ndim", 3) == 4
+    each = list(pictures) if several else [pictures]  # type: ignore[arg-type]
+    return [None if picture is None else _tensor(picture, name) for picture in each]
+
+
+def _tensor(picture: Any, name: str) -> Tensor:
+    """One picture as (C, H, W) float32 in [0, 1]."""
+    channels = CHANNELS[name]
+    if isinstance(picture, PIL.Image.Image):
+        if channels == 4 and not picture.has_transparency_data:
+            raise LayerFusionError("the foreground has no transparency; cut its subject out first.")
+        picture = np.array(picture.convert(MODES[channels]))
+    if isinstance(picture, np.ndarray):
+        picture = torch.from_numpy(picture if picture.ndim == 3 else picture[..., None]).movedim(-1, 0)
+    if not isinstance(picture, Tensor) or picture.ndim != 3 or picture.shape[0] != channels:
+        raise LayerFusionError(
+            f"the {name} is no picture of {channels} channels; give a PIL picture, an array (H, W, {channels}) or a "
+            f"tensor ({channels}, H, W)."
+        )
+    picture = picture.float() / 255 if picture.dtype == torch.uint8 else picture.float()
+    if not (picture.isfinite().all() and picture.min() >= 0 and picture.max() <= 1):
+        raise LayerFusionError(f"the {name} has values outside 0 to 1; scale it, or give bytes.")
+    return picture.cpu()
+
+
+def _repeated(values: list[Tensor | None], count: int) -> list[Tensor | None]:
+    values = values or [None]
+    return values * count if len(values) == 1 else values

@@ -1,0 +1,206 @@
+"""Held streams: a stream is generated, or held to a given picture, place by place and for a part of the run.
+
+A held place's latent is set before every step to the given picture's, noised to the step's level with the triplet's own
+draw; for how long is a map (Levin and Fried, Differential Diffusion). What is held for the first part of a run and then
+let go is the picture noised part-way and generated from there (SDEdit).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from diffusers.schedulers import SchedulerMixin
+from torch import Tensor
+
+from layerfusion.decoding import decode_picture
+from layerfusion.given import Given, pad_to
+from layerfusion.latents import encode_cutout, encode_picture
+from layerfusion.method import BACKGROUND, BLENDED, FOREGROUND
+from layerfusion.transparency import TransparentEncoder
+
+SEEN = 0.05  # alpha above which a pixel belongs to the subject
+REACH, FEATHER = 0.09, 0.03  # how far a subject's shadow and light reach, and over how much they fade, in heights
+STRENGTH = 0.7  # how much of the run a re-blended picture is made anew, where it is not said
+STEADY = 0.4  # part of the run in which a blended picture follows the inside of a given foreground
+INSIDE, BORDER = 0.8, 0.4  # part of the run in which a cut-out follows a picture, inside a rough mask and at its border
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What a sampler holds its streams to.
+
+    Attributes:
+        latents: (S, B, 4, h, w), the encoded pictures.
+        noise: (S, B, 4, h, w) of unit variance, the triplets' own draw.
+        until: (S, B, 1, h, w), the part of the run in which a place is held: 0 never, 1 to the end.
+        hidden: (B, h, w) bool, where the background may not attend to the blended stream: to a subject that is to go.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    until: Tensor
+    hidden: Tensor | None = None
+
+    def first_step(self, steps: int, order: int = 1) -> int:
+        """The first step at which anything is free; the steps before it need not be taken."""
+        first = min(int(float(self.until.min()) * steps), steps - order)
+        return first - first % order
+
+    def at(self, latents: Tensor, schedulers: Sequence[SchedulerMixin], timestep: Tensor, progress: float) -> Tensor:
+        """The latents (S, B, 4, h, w) with every place that is held at `progress` (0 ≤ i/n < 1) set."""
+        times = timestep.expand(latents.shape[1])
+        noised = [
+            scheduler.add_noise(z, noise, times)
+            for scheduler, z, noise in zip(schedulers, self.latents, self.noise, strict=True)
+        ]
+        return torch.where(self.until > progress, torch.stack(noised).to(latents.dtype), latents)
+
+    def finished(self, latents: Tensor) -> Tensor:
+        """The clean latents, with those that were held to the end as they were given."""
+        return torch.where(self.until >= 1, self.latents, latents)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The given pictures of B triplets, and where the subject reaches in each.
+
+    Attributes:
+        given: B pictures of each kind, at their own size.
+        size: (height, width) of the run, which that size is padded to.
+        alpha: (B, 1, height, width), where the subject is, or may be; on the CPU, as the pictures.
+    """
+
+    given: Given
+    size: tuple[int, int]
+    alpha: Tensor
+
+    def holds(
+        self, vae: AutoencoderKL, encoder: TransparentEncoder | None, noise: Tensor, names: tuple[str, ...]
+    ) -> Holds:
+        """Encode the pictures.
+
+        Args:
+            vae, encoder: The model's; the encoder may be None where no foreground is held.
+            noise: (S, B, 4, h, w) of unit variance.
+            names: Of the S streams.
+        """
+        plans = [self._plan(index) for index in range(self.given.count)]
+        latents, until = torch.zeros_like(noise), torch.zeros_like(noise[:, :, :1])
+        for s, name in enumerate(names):
+            for b, plan in enumerate(plans):
+                if name not in plan:
+                    continue
+                picture, hold = (x[None].to(noise.device) for x in plan[name])
+                if name == FOREGROUND:
+                    assert encoder is not None  # `Given.check` has seen to it
+                    encoded = encode_cutout(vae, encoder, picture)
+                else:
+                    encoded = encode_picture(vae, picture)
+                latents[s, b] = encoded[0].to(latents.dtype)
+                until[s, b] = F.interpolate(hold, noise.shape[-2:], mode="area")[0].to(until.dtype)
+        # A background that is completed where a subject was.
+        removed = [p is not None and g is None for p, g in zip(self.given.blended, self.given.background, strict=True)]
+        hidden = None
+        if any(removed):
+            near = F.adaptive_max_pool2d(reach(self.alpha), noise.shape[-2:])[:, 0] > 0
+            hidden = (near & torch.tensor(removed).view(-1, 1, 1)).to(noise.device)
+        return Holds(latents, noise, until, hidden)
+
+    def _plan(self, index: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """For each stream of one triplet that is held, its picture (C, H, W) and for how long (1, H, W)."""
+        foreground, background, blended, mask = (
+            None if picture is None else pad_to(picture[None], self.size)[0]
+            for picture in (
+                getattr(self.given, name)[index] for name in ("foreground", "background", "blended", "mask")
+            )
+        )
+        alpha = self.alpha[index : index + 1]
+        near = reach(alpha)[0]
+        always = torch.ones_like(near)
+        plan: dict[str, tuple[Tensor, Tensor]] = {}
+        if foreground is not None:
+            plan[FOREGROUND] = (foreground, always)
+        if background is not None:
+            plan[BACKGROUND] = (background, always)
+        if blended is not None:
+            plan[BLENDED] = (blended, always)
+            if background is None:
+                plan[BACKGROUND] = (blended, 1 - near)
+            if foreground is None:
+                cutout = torch.cat([blended, alpha[0]])
+                solid = erode(alpha > 0.5, REACH / 2)[0].float()
+                plan[FOREGROUND] = (cutout, torch.maximum(1 - near, BORDER + (INSIDE - BORDER) * solid))
+        elif foreground is not None and background is not None:
+            rgb, a = foreground.split([3, 1])
+            kept = 1 - (STRENGTH if self.given.strength is None else self.given.strength)
+            plan[BLENDED] = (rgb * a + background * (1 - a), (1 - near).clamp(min=kept))
+        elif background is not None:
+            plan[BLENDED] = (background, 1 - near)
+            if mask is not None:
+                plan[FOREGROUND] = (torch.zeros(4, *self.size), 1 - near)
+        elif foreground is not None:
+            rgb, a = foreground.split([3, 1])
+            plan[BLENDED] = (0.5 + (rgb - 0.5) * a, STEADY * erode(alpha > 0.9, FEATHER)[0].float())
+        return plan
+
+    def whole(self, device: torch.device) -> dict[str, Tensor]:
+        """By stream, the pictures (B, C, height, width) that all B triplets are given."""
+        given = {name: getattr(self.given, name) for name in (FOREGROUND, BACKGROUND, BLENDED)}
+        return {
+            name: pad_to(torch.stack(pictures), self.size).to(device)
+            for name, pictures in given.items()
+            if all(picture is not None for picture in pictures)
+        }
+
+    def laid_back(
+        self, pictures: dict[str, Tensor], vae: AutoencoderKL, background_latents: Tensor
+    ) -> dict[str, Tensor]:
+        """The decoded pictures (B, C, H, W), with the given pixels in place of what the autoencoder made of them.
+
+        A given picture comes back as it is. A blended picture is its background's own pixels out of the subject's
+        reach; within it, what the autoencoder lost of the background is added again where the subject is not.
+        """
+        result = dict(pictures)
+        foreground, background, blended = (result[name].clone() for name in (FOREGROUND, BACKGROUND, BLENDED))
+        for b in range(self.given.count):
+            f, g, p = (
+                None if picture is None else pad_to(picture[None], self.size)[0].to(foreground)
+                for picture in (getattr(self.given, name)[b] for name in ("foreground", "background", "blended"))
+            )
+            if f is not None:
+                foreground[b] = f
+            possible = reach(self.alpha[b : b + 1]).to(foreground)[0]
+            near = torch.minimum(possible, reach(foreground[b : b + 1, 3:])[0])
+            if g is not None:
+                background[b] = g
+                if p is None:
+                    lost = g - decode_picture(vae, background_latents[b : b + 1])[0]
+                    bare = 1 - dilate(foreground[b : b + 1, 3:], FEATHER / 2)[0]
+                    blended[b] = (g + (blended[b] + lost * bare - g) * near).clamp(0, 1)
+            elif p is not None:
+                background[b] = p + (background[b] - p) * possible
+            if p is not None:
+                blended[b] = p
+        height, width = self.given.size or self.size
+        result |= {FOREGROUND: foreground, BACKGROUND: background, BLENDED: blended}
+        return {name: picture[..., :height, :width] for name, picture in result.items()}
+
+
+def dilate(alpha: Tensor, distance: float) -> Tensor:
+    """The greatest value within `distance`, in heights: (B, 1, H, W) → the same."""
+    steps = max(1, round(distance * alpha.shape[-2]))
+    return F.max_pool2d(alpha.float(), 2 * steps + 1, 1, steps)
+
+
+def erode(region: Tensor, distance: float) -> Tensor:
+    """What is farther than `distance`, in heights, from the outside of a region: (B, 1, H, W) bool → the same."""
+    return dilate((~region).float(), distance) < 0.5
+
+
+def reach(alpha: Tensor) -> Tensor:
+    """How far a subject acts on what is around it: (B, 1, H, W) in [0, 1], 1 at the subject, 0 out of its reach."""
+    near = dilate((alpha > SEEN).float(), REACH)
+    steps = max(1, round(FEATHER * alpha.shape[-2]))
+    return F.avg_pool2d(near, 2 * steps + 1, 1, steps, count_include_pad=False)

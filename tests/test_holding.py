@@ -1,0 +1,195 @@
+"""The pipeline with given pictures, on the tiny SDXL: any of them, any scheduler, odd sizes, batches that differ."""
+
+import diffusers
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from layerfusion import LayerFusionError, LayerFusionPipeline
+
+PROMPTS = ("a red fox", "a snowy forest")
+STREAMS = ("foreground", "background", "blended")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny, tiny_offsets, tiny_decoder, tiny_encoder):
+    pipe = LayerFusionPipeline(
+        **tiny, foreground=tiny_offsets, transparent_decoder=tiny_decoder, transparent_encoder=tiny_encoder
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def picture(seed, height=64, width=64, alpha=False):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4 if alpha else 3), np.uint8)
+    if alpha:
+        pixels[..., 3] = 0
+        pixels[height // 4 : height // 2, width // 4 : width // 2, 3] = 200
+    return pixels
+
+
+def pictures_of(height=64, width=64):
+    mask = picture(0, height, width, alpha=True)[..., 3]
+    return {
+        "foreground_image": picture(1, height, width, alpha=True),
+        "background_image": picture(2, height, width),
+        "blended_image": picture(3, height, width),
+        "mask": (mask > 0).astype(np.uint8) * 255,
+    }
+
+
+def given_of(names, height=64, width=64):
+    return {name: value for name, value in pictures_of(height, width).items() if name in names}
+
+
+COMBINATIONS = [
+    ("background_image",),
+    ("background_image", "mask"),
+    ("foreground_image",),
+    ("foreground_image", "background_image"),
+    ("blended_image", "mask"),
+    ("foreground_image", "blended_image"),
+    ("background_image", "blended_image", "mask"),
+]
+
+
+def run(pipe, names=(), size=(64, 64), **kwargs):
+    arguments = {"num_inference_steps": 2, "guidance_scale": 3.0, "generator": [seeded()], "output_type": "np"}
+    arguments |= {"transparency_passes": 1} | given_of(names, *size)
+    return pipe(*PROMPTS, **(arguments | kwargs))
+
+
+@settings(max_examples=14)
+@given(st.sampled_from(COMBINATIONS), st.integers(41, 90), st.integers(41, 90))
+def test_given_pictures_come_back_bit_for_bit_at_any_size(pipe, names, height, width):
+    output = run(pipe, names, (height, width), num_inference_steps=1, output_type="pil")
+    for stream in STREAMS:
+        found = np.asarray(getattr(output, stream)[0])
+        assert found.shape[:2] == (height, width)
+        if f"{stream}_image" in names:
+            assert np.array_equal(found, pictures_of(height, width)[f"{stream}_image"])
+    assert output.composite[0].size == (width, height)
+
+
+@pytest.mark.parametrize(
+    "kind", ["EulerAncestralDiscrete", "DPMSolverMultistep", "UniPCMultistep", "DDIM", "PNDM", "HeunDiscrete", "LCM"]
+)
+@pytest.mark.parametrize("names", [("background_image",), ("foreground_image", "background_image")])
+def test_every_scheduler_holds(pipe, tiny, kind, names):
+    kind = getattr(diffusers, f"{kind}Scheduler")
+    ours = LayerFusionPipeline(**pipe.components | {"scheduler": kind.from_config(tiny["scheduler"].config)})
+    ours.set_progress_bar_config(disable=True)
+    output = run(ours, names, num_inference_steps=5)
+    assert np.isfinite(output.blended).all() and output.blended.std() > 0
+    assert np.array_equal((output.background[0] * 255).round().astype(np.uint8), picture(2))
+
+
+def test_a_batch_whose_triplets_differ_equals_each_alone(pipe):
+    """None held, a photo, a cut-out, both, a blended picture: together and one at a time."""
+    kinds = [(), ("background_image",), ("foreground_image",), COMBINATIONS[3], COMBINATIONS[4]]
+    each = [given_of(names) for names in kinds]
+    lists = {name: [one.get(name) for one in each] for name in pictures_of()}
+    generators = [seeded(i) for i in range(len(kinds))]
+    together = run(pipe, generator=generators, output_type="latent", **lists)
+    for index, one in enumerate(each):
+        alone = run(pipe, generator=[seeded(index)], output_type="latent", height=64, width=64, **one)
+        for stream in STREAMS:
+            torch.testing.assert_close(
+                getattr(together, stream)[index], getattr(alone, stream)[0], atol=2e-4, rtol=2e-4
+            )
+
+
+def test_none_for_every_triplet_is_nothing_given(pipe):
+    plain = run(pipe, height=64, width=64)
+    nothing = run(pipe, height=64, width=64, background_image=[None], mask=None)
+    for stream in STREAMS:
+        assert np.array_equal(getattr(plain, stream), getattr(nothing, stream))
+
+
+def test_the_blended_picture_is_the_photo_out_of_the_subjects_reach(pipe):
+    output = run(pipe, ("background_image", "mask"), (64, 96), output_type="pil")
+    same = (np.asarray(output.blended[0]) == picture(2, 64, 96)).all(-1)
+    rows, columns = (
+        np.flatnonzero(pictures_of(64, 96)["mask"].any(1)),
+        np.flatnonzero(pictures_of(64, 96)["mask"].any(0)),
+    )
+    reach = round(0.125 * 64) + 1
+    outside = np.ones((64, 96), bool)
+    outside[max(0, rows[0] - reach) : rows[-1] + reach + 1, max(0, columns[0] - reach) : columns[-1] + reach + 1] = (
+        False
+    )
+    assert same[outside].all() and not same[rows[0] : rows[-1], columns[0] : columns[-1]].all()
+
+
+def test_the_first_pass_draws_nothing_from_the_runs_generator(pipe):
+    with_pass, without = seeded(5), seeded(5)
+    run(pipe, ("background_image",), generator=with_pass)
+    run(pipe, ("background_image", "mask"), generator=without)
+    assert torch.equal(with_pass.get_state(), without.get_state())
+
+
+def test_strength_skips_the_steps_in_which_all_is_held(pipe):
+    seen = []
+
+    def count(pipeline, step, timestep, tensors):
+        seen.append(step)
+        return {}
+
+    both = ("foreground_image", "background_image")
+    for strength, first in ((1.0, 0), (0.5, 5), (0.1, 9)):
+        seen.clear()
+        run(pipe, both, strength=strength, num_inference_steps=10, callback_on_step_end=count)
+        assert seen == list(range(first, 10))
+
+
+def test_a_little_strength_changes_little(pipe):
+    both = ("foreground_image", "background_image")
+    latents = [
+        run(pipe, both, strength=strength, num_inference_steps=8, output_type="latent").blended
+        for strength in (0.1, 1.0)
+    ]
+    rgba, photo = (pictures_of()[name].astype(np.float32) / 255 for name in both)
+    composite = rgba[..., :3] * rgba[..., 3:] + photo * (1 - rgba[..., 3:])
+    start = pipe.vae.encode(torch.from_numpy(2 * composite - 1).movedim(-1, 0)[None]).latent_dist.mode()
+    near, far = ((x - start * pipe.vae.config.scaling_factor).square().mean() for x in latents)
+    assert near < far / 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"background_image": picture(2), "height": 128, "width": 64}, "the given pictures are 64x64"),
+        ({"background_image": picture(2), "blended_image": picture(3)}, "a blended picture comes without a mask"),
+        ({"background_image": [picture(2)] * 2, "foreground_prompt": ["a", "b", "c"]}, "and 2 given pictures"),
+        ({"strength": 0.5}, "strength acts on the blend"),
+    ],
+)
+def test_contradictions_are_said_before_any_work(pipe, arguments, sentence, monkeypatch):
+    monkeypatch.setattr(pipe.unet, "forward", None)
+    prompts = {"foreground_prompt": "a fox", "background_prompt": "a wood"}
+    with pytest.raises(LayerFusionError) as error:
+        pipe(**prompts | arguments)
+    assert sentence in str(error.value) and str(error.value).endswith(".")
+
+
+def test_a_scheduler_that_cannot_noise_a_picture_says_so(pipe):
+    class Bare:
+        pass
+
+    scheduler, pipe.scheduler = pipe.scheduler, Bare()
+    try:
+        inputs = pipe.check_inputs(
+            **dict(zip(("foreground_prompt", "background_prompt"), PROMPTS, strict=True)),
+            background_image=PIL.Image.fromarray(picture(2)),
+        )
+        with pytest.raises(LayerFusionError, match="a Bare cannot noise"):
+            pipe.hold(None, inputs)
+    finally:
+        pipe.scheduler = scheduler
