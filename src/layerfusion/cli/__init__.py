@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import layerfusion
-from layerfusion.cli.doctor import doctor
+from layerfusion.cli.doctor import calibrate, doctor
 from layerfusion.cli.errors import OneSentence, handle_errors
 from layerfusion.cli.generate import generate
 from layerfusion.cli.layers import composite, edit, export, show
@@ -37,5 +37,5 @@ def main(
     """Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture."""
 
 
-for command in (generate, vocabulary, doctor, export, edit, composite, show):
+for command in (generate, vocabulary, doctor, calibrate, export, edit, composite, show):
     app.command()(handle_errors(command))

@@ -1,6 +1,5 @@
-"""`layerfusion doctor`: is this model, on this machine, as it should be?"""
+"""`layerfusion doctor` and `layerfusion calibrate`: is this model as it should be, and what suits it?"""
 
-import platform
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +8,9 @@ from layerfusion.cli.console import RunBar
 from layerfusion.cli.options import option_name, takes_a_model
 from layerfusion.runs import Request
 from layerfusion.runs.quiet import quiet_libraries
-from layerfusion.runs.record import versions
 
-# One solid thing and one scene, which a model that takes any words knows.
-SUBJECT, SCENE = "a red apple", "a wooden table"
+# What is made with the model, its own vocabulary decides.
+PROMPTS = {"foreground_prompt": "a thing", "background_prompt": "a scene"}
 
 
 @takes_a_model
@@ -23,23 +21,24 @@ def doctor(
 
     The report can be pasted into an issue. Exits with code 1 where something is bad.
     """
-    request = Request.checked({"foreground_prompt": SUBJECT, "background_prompt": SCENE, **asked}, option_name)
     with RunBar() as bar, quiet_libraries():
-        from layerfusion.evaluation.doctor import examine, report
-        from layerfusion.models.vocabulary import article
-        from layerfusion.runs import Session
+        from layerfusion.runs import checkup
 
-        session = Session.open(request, listener=bar)
-        subject, scene = SUBJECT, SCENE
-        if (known := session.vocabulary) is not None:
-            subject, scene = article(next(iter(known.objects.values()))[0].name), article(known.scenes[0].name)
-        findings = examine(session.pipeline, subject, scene, seed)
-    facts = {
-        "model": f"{session.model.name} ({session.model.fingerprint})",
-        "triplet": f"{subject} / {scene}, seed {seed}",
-        "system": f"{platform.system()} {platform.machine()}, {session.device}",
-        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
-    }
-    typer.echo(report(findings, facts))
-    if any(finding.verdict == "bad" for finding in findings):
-        raise typer.Exit(1)
+        report, well = checkup.doctor(Request.checked(PROMPTS | asked, option_name), seed, bar)
+    typer.echo(report)
+    raise typer.Exit(0 if well else 1)
+
+
+@takes_a_model
+def calibrate(
+    count: Annotated[int, typer.Option(min=2, max=64, help="Foregrounds; each is blended five times.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first; the others count up from it.")] = 0,
+    save: Annotated[bool, typer.Option("--save", help="Keep the choice with the model, as its own defaults.")] = False,
+    **asked: Any,
+) -> None:
+    """Measure which structure layer, masks and blend suit a model, by a few foregrounds of its own."""
+    with RunBar() as bar, quiet_libraries():
+        from layerfusion.runs import checkup
+
+        report = checkup.calibrate(Request.checked(PROMPTS | asked, option_name), count, seed, save, bar)
+    typer.echo(report)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from layerfusion.decoding import decode_triplets
+from layerfusion.evaluation.figures import short_name
 from layerfusion.evaluation.measures import auc, colour_gain, fit, interior, wholeness
 from layerfusion.evaluation.priors import observe_priors
 from layerfusion.method import AttentionPriors, LayerFusionConfig, resolve_structure_layer
@@ -23,6 +24,7 @@ from layerfusion.pipeline import LayerFusionPipeline
 
 TIMES = (0.8, 0.5, 0.2)  # of T
 RANGES = ((0.0, 1.0), (0.0, 0.95), (0.05, 0.9), (0.1, 0.8))
+TIE = 0.005  # in wholeness
 LIGHT_KEPT = 0.9  # how much of the paper's light a blend may not fall below
 
 
@@ -69,7 +71,7 @@ class Calibration:
         structure: The self-attention and the sign whose prior is best.
         ranges: Mean absolute error of mask_soft against alpha, over attentions and times, for each quantile range.
         blends: Every configuration that was tried, with that structure prior.
-        choice: The most whole of them that keeps the light.
+        choice: As `choose_blend` finds it.
     """
 
     layers: list[LayerScore]
@@ -209,7 +211,7 @@ def calibrate(
     pairs: Sequence[tuple[str, str]],
     seed: int = 0,
     batch: int = 1,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Calibration:
     """Generate foregrounds, score the model's priors by their alphas, and try ways to blend.
 
@@ -218,44 +220,45 @@ def calibrate(
         pairs: Foreground and background prompts, of solid things and of places in different light.
         seed: Of the first pair; the others count up from it.
         batch: Triplets sampled at once.
-        tell: Told in a few words what is being done.
+        tell: Told how many of the triplets are done, and of how many.
 
     Raises:
         LayerFusionError: the model cannot make a triplet.
     """
-    tell("foregrounds")
     alone = LayerFusionConfig(blend=False, share_attention=False)
     latents, pictures = _generate(pipeline, pairs, alone, seed, batch)
     unlit = pictures["foreground"]
-    tell("priors")
     prompts = [foreground for foreground, _ in pairs]
     observed = observe(pipeline, latents, unlit[:, 3:], prompts, batch=batch)
     last = resolve_structure_layer(pipeline.unet, None)
     structure = choose_structure(score_layers(observed, (last, 1)))
     ranges = score_ranges(observed, structure)
     paper = LayerFusionConfig(structure_layer=structure[0], structure_sign=structure[1])
-    gains: dict[str, np.ndarray] = {}
-    blends = []
-    for name, config in candidates(paper, min(ranges, key=lambda each: ranges[each])).items():
-        tell(name)
+    blends: list[BlendScore] = []
+    papers_gains = np.empty(0)
+    tried = candidates(paper, min(ranges, key=lambda each: ranges[each]))
+    for done, (name, config) in enumerate(tried.items(), 1):
+        tell(done * len(pairs), (len(tried) + 1) * len(pairs))
         _, pictures = _generate(pipeline, pairs, config, seed, batch)
-        gains[name] = _gains(pictures, unlit)
-        whole = [
-            wholeness(blended, rgba[..., :3], rgba[..., 3])
-            for blended, rgba in zip(_arrays(pictures["blended"]), _arrays(pictures["foreground"]), strict=True)
-        ]
-        known = np.array(whole)[np.isfinite(whole)]
-        blends.append(
-            BlendScore(
-                name,
-                config,
-                float(known.mean()) if len(known) else float("nan"),
-                fit(gains["paper"], gains[name]).slope,
-            )
-        )
-    kept = [each for each in blends if each.light >= LIGHT_KEPT and each.wholeness == each.wholeness]
-    choice = max(kept, key=lambda each: each.wholeness, default=blends[0])
-    return Calibration(score_layers(observed, structure), structure, ranges, blends, choice)
+        gains = _gains(pictures, unlit)
+        papers_gains = papers_gains if blends else gains
+        blends.append(BlendScore(name, config, _wholeness(pictures), fit(papers_gains, gains).slope))
+    return Calibration(score_layers(observed, structure), structure, ranges, blends, choose_blend(blends))
+
+
+def choose_blend(blends: Sequence[BlendScore]) -> BlendScore:
+    """The first of those as whole as the most whole (to `TIE`) that keep the light; the first of all if none does."""
+    lit = [each for each in blends if each.light >= LIGHT_KEPT and np.isfinite(each.wholeness)]
+    best = max((each.wholeness for each in lit), default=np.nan)
+    return next((each for each in lit if each.wholeness >= best - TIE), blends[0])
+
+
+def _wholeness(pictures: dict[str, Tensor]) -> float:
+    """The mean over the blended subjects that are large enough to be measured; NaN where none is."""
+    pairs = zip(_arrays(pictures["blended"]), _arrays(pictures["foreground"]), strict=True)
+    values = np.array([wholeness(blended, rgba[..., :3], rgba[..., 3]) for blended, rgba in pairs])
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _generate(
@@ -293,3 +296,28 @@ def _gains(pictures: dict[str, Tensor], unlit: Tensor) -> np.ndarray:
 
 def _arrays(pictures: Tensor) -> np.ndarray:
     return pictures.movedim(1, -1).numpy()
+
+
+def report(found: Calibration) -> str:
+    """What was measured, and the choice, as text."""
+    layer, sign = found.structure
+    times = ", ".join(f"{time:g}" for time in TIMES)
+    lines = [f"areas under the ROC curve against alpha at t = {times} T; structure with sign +1; * is the choice", ""]
+    lines.append(f"  {'attention':<18} {'grid':<8} {'structure':<16} {'content':<16} mask_soft")
+    for score in found.layers:
+        name = f"{short_name(score.layer)} {'self' if score.structure else 'cross'}"
+        areas = (" ".join(f"{area:.2f}" for area in part) for part in (score.structure, score.content, score.soft))
+        structure, content, soft = areas
+        mark = "*" if score.layer == layer else " "
+        grid = f"{score.grid[0]}x{score.grid[1]}"
+        lines.append(f"{mark} {name:<18} {grid:<8} {structure:<16} {content:<16} {soft}")
+    lines += ["", "mean distance of mask_soft from alpha, by the quantile range of the mask", ""]
+    best = min(found.ranges, key=lambda each: found.ranges[each])
+    for (low, high), error in found.ranges.items():
+        lines.append(f"{'*' if (low, high) == best else ' '} {f'{low:g} to {high:g}':<18} {error:.3f}")
+    lines += ["", "wholeness of the blended subject, and how much of the light of the paper's blend it keeps", ""]
+    for blend in found.blends:
+        lines.append(
+            f"{'*' if blend is found.choice else ' '} {blend.name:<36} {blend.wholeness:.3f}  {blend.light:.2f}"
+        )
+    return "\n".join([*lines, "", f"choice: structure layer {layer}, sign {sign:+d}; {found.choice.name}"])

@@ -1,12 +1,14 @@
 """The named models: where their weights come from, and the settings their makers recommend."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
+from layerfusion.files import atomic_write
+from layerfusion.method.config import LayerFusionConfig
 
 MINI = Path(__file__).parent / "mini"
 DEFAULTS_FILE = "layerfusion.json"
@@ -89,6 +91,42 @@ def read_defaults(folder: Path, otherwise: Defaults) -> Defaults:
     values = read_json(file)
     Defaults.from_dict(values, str(file))
     return Defaults.from_dict({**otherwise.to_dict(), **values}, str(file))
+
+
+def write_config(path: Path, config: LayerFusionConfig) -> Path:
+    """Keep a configuration where a model's defaults stand, and leave everything else there as it is.
+
+    In a saved `LayerFusionPipeline` the structure layer and sign become the pipeline's own, which hold for any
+    configuration that names none; of another model they stand in `layerfusion.json`, with the rest.
+
+    Args:
+        path: The model's folder.
+        config: What `defaults.config` is to be.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        LayerFusionError: the model is a single file, or its folder cannot be read or written to.
+    """
+    if not path.is_dir():
+        raise LayerFusionError(
+            f"{path} is a single file, which has no place for settings; save the model as a folder first, with "
+            "save_pretrained."
+        )
+    defaults = replace(read_defaults(path, Defaults()), config=config)
+    file = path / DEFAULTS_FILE
+    index = read_json(path / "model_index.json")
+    if index.get("_class_name") == "LayerFusionPipeline":
+        if config.structure_layer is not None:
+            index |= {"structure_layer": config.structure_layer, "structure_sign": config.structure_sign or 1}
+            defaults = replace(defaults, config=replace(config, structure_layer=None, structure_sign=None))
+        file, values = path / "model_index.json", {**index, "defaults": defaults.to_dict()}
+    else:
+        values = {**(read_json(file) if file.is_file() else {}), "config": config.to_dict()}
+    with atomic_write(file) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return file
 
 
 def read_json(file: Path) -> dict[str, Any]:

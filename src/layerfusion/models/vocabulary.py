@@ -15,6 +15,7 @@ colours, `"coloured": true`.
 """
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 GLUE = frozenset(
     {"a", "an", "the", "of", "in", "on", "at", "by", "with", "and", "or", "to", "from", "some", "its", "is"}
 )
+# Solid things, and scenes of unlike light, for a model that takes any words.
+SOLID_THINGS = ("a red apple", "a fox", "a teddy bear", "an old car", "a white mug", "a penguin", "a wooden chair")
+SCENES = ("a wooden table", "a dark cave", "a snowy forest", "a sunset beach", "a neon-lit street at night")
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,21 @@ def split(text: str) -> list[str]:
 def article(name: str) -> str:
     """With its indefinite article: a fox, an umbrella, a unicorn."""
     return f"an {name}" if re.match(r"[aeio]|u(?!ni|se|fo)", name.lower()) else f"a {name}"
+
+
+def some_prompts(vocabulary: Vocabulary | None, count: int) -> list[tuple[str, str]]:
+    """Pairs of a thing's and a scene's prompt that a model should manage: of every group of its vocabulary in turn.
+
+    Args:
+        vocabulary: The model's; None of a model that takes any words.
+        count: How many pairs.
+    """
+    things, scenes = list(SOLID_THINGS), list(SCENES)
+    if vocabulary is not None:
+        in_turn = itertools.chain(*itertools.zip_longest(*vocabulary.objects.values()))
+        things = [article(entry.name) for entry in in_turn if entry is not None]
+        scenes = [article(entry.name) for entry in vocabulary.scenes]
+    return list(itertools.islice(zip(itertools.cycle(things), itertools.cycle(scenes), strict=False), count))
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:
