@@ -337,9 +337,12 @@ def test_unknown_words_are_said_and_recorded(first: Path, knowing: Path) -> None
     result = call("a red foxx", PROMPTS[1], "--model", knowing, "--out", "out", "--seed", 7)
     assert result.exit_code == 0, result.output
     assert "does not know “foxx” (nearest: fox) of the foreground prompt" in result.stderr
-    assert json.loads(Path("out/triplet.json").read_text())["unknown_words"] == {"foxx": ["fox"]}
+    assert "knows no subject in the foreground prompt, “a red foxx”" in result.stderr
+    record = json.loads(Path("out/triplet.json").read_text())
+    assert record["unknown_words"] == {"foxx": ["fox"]}
+    assert len(record["advice"]) == 1 and "knows no subject" in record["advice"][0]
     result = call(*PROMPTS, "--model", knowing, "--out", "known", "--seed", 7)
-    assert "does not know" not in result.stderr
+    assert "does not know" not in result.stderr and "knows no" not in result.stderr
     assert pixels(Path("known")) == pixels(first)
 
 

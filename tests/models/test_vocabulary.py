@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.models.vocabulary import Vocabulary, article, read_vocabulary, split
+from layerfusion.models.vocabulary import Vocabulary, article, plural, read_vocabulary, split
 
 KNOWN = {
     "objects": {
@@ -70,6 +70,22 @@ def test_words_keep_their_hyphens_and_apostrophes() -> None:
 )
 def test_article(name: str, expected: str) -> None:
     assert article(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("fox", "foxes"),
+        ("butterfly", "butterflies"),
+        ("monkey", "monkeys"),
+        ("snowman", "snowmen"),
+        ("tropical fish", "tropical fish"),
+        ("slice of pizza", "slices of pizza"),
+        ("wine glass", "wine glasses"),
+    ],
+)
+def test_plurals(name: str, expected: str) -> None:
+    assert plural(name) == expected
 
 
 def test_a_folder_without_a_vocabulary_has_none(tmp_path: Path) -> None:

@@ -90,22 +90,6 @@ def test_plain_captions() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("fox", "foxes"),
-        ("butterfly", "butterflies"),
-        ("monkey", "monkeys"),
-        ("snowman", "snowmen"),
-        ("tropical fish", "tropical fish"),
-        ("slice of pizza", "slices of pizza"),
-        ("wine glass", "wine glasses"),
-    ],
-)
-def test_plurals(words: str, expected: str) -> None:
-    assert vocabulary.plural(words) == expected
-
-
 def test_captions_of_several_things() -> None:
     fox, duck, car = (next(o for o in CORE.objects if o.key == key) for key in ("fox", "duck", "car"))
     meadow = next(s for s in CORE.scenes if s.key == "meadow")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recipes.mini.world.vocabulary import ObjectSpec, SceneSpec, StyleSpec, article, plural
+from layerfusion.models.vocabulary import plural
+from recipes.mini.world.vocabulary import ObjectSpec, SceneSpec, StyleSpec, article
 
 COUNTS = {2: "two", 3: "three"}
 

@@ -88,26 +88,6 @@ def article(words: str) -> str:
     return ("an " if words[0] in "aeio" or words.startswith("umb") else "a ") + words
 
 
-IRREGULAR = {"sheep": "sheep", "fish": "fish", "deer": "deer", "mouse": "mice", "goose": "geese", "loaf": "loaves"}
-
-
-def plural(words: str) -> str:
-    """`"fox"` → `"foxes"`, `"wine glass"` → `"wine glasses"`, `"slice of pizza"` → `"slices of pizza"`."""
-    noun, joint, rest = words.partition(" of ")
-    *before, last = noun.split(" ")
-    if last in IRREGULAR:
-        last = IRREGULAR[last]
-    elif last.endswith("man"):
-        last = last.removesuffix("man") + "men"
-    elif last.endswith(("s", "x", "z", "ch", "sh")):
-        last += "es"
-    elif last.endswith("y") and last[-2] not in "aeiou":
-        last = last.removesuffix("y") + "ies"
-    else:
-        last += "s"
-    return " ".join([*before, last]) + joint + rest
-
-
 def _object(kind: str, name: str, entry: dict, colours: tuple[str, ...]) -> ObjectSpec:
     hue = entry.get("colour")
     return ObjectSpec(

@@ -17,10 +17,11 @@ colours, `"coloured": true`.
 import difflib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.models.presets import read_json
@@ -52,6 +53,28 @@ class Entry:
     @property
     def names(self) -> tuple[str, ...]:
         return (self.name, *self.synonyms)
+
+
+Role = Literal["object", "scene", "style"]
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One of the known things, found in a prompt.
+
+    Attributes:
+        entry: Which.
+        role: Whether it is an object, a scene or a style.
+        words: As the prompt has it, in lower case.
+        several: Whether the prompt has its plural.
+        colour: The colour word before it, of those the model knows; "" without one.
+    """
+
+    entry: Entry
+    role: Role
+    words: str
+    several: bool = False
+    colour: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,25 +117,68 @@ class Vocabulary:
             for entry in entries:
                 yield from entry.names
 
+    def mentions(self, prompt: str) -> list[Mention]:
+        """The known objects, scenes and styles in a prompt, in its order; of overlapping names the longest."""
+        words, found, at = split(prompt), [], 0
+        colours, colour = {entry.name for entry in self.colours}, ""
+        while at < len(words):
+            known = next(
+                (
+                    (length, self._phrases[phrase])
+                    for length in range(min(self._longest, len(words) - at), 0, -1)
+                    if (phrase := tuple(words[at : at + length])) in self._phrases
+                ),
+                None,
+            )
+            if known is None:
+                colour = words[at] if words[at] in colours else colour
+                at += 1
+                continue
+            length, (role, entry, several) = known
+            found.append(Mention(entry, role, " ".join(words[at : at + length]), several, colour))
+            at, colour = at + length, ""
+        return found
+
+    @cached_property
+    def _phrases(self) -> dict[tuple[str, ...], tuple[Role, Entry, bool]]:
+        """The words of every name and of every plural of an object → what it is, and whether it is the plural."""
+        of: dict[Role, tuple[Entry, ...]] = {
+            "object": tuple(entry for entries in self.objects.values() for entry in entries),
+            "scene": self.scenes,
+            "style": self.styles,
+        }
+        each = [(role, entry, name) for role, entries in of.items() for entry in entries for name in entry.names]
+        plurals = {tuple(split(plural(name))): (role, entry, True) for role, entry, name in each if role == "object"}
+        return {**plurals, **{tuple(split(name)): (role, entry, False) for role, entry, name in each}}
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._phrases), default=0)
+
     def unknown_words(self, prompt: str) -> dict[str, list[str]]:
         """The words of a prompt that the model was not trained with, each with up to three names like it."""
         unknown = [word for word in dict.fromkeys(split(prompt)) if word not in self.words and word not in GLUE]
         return {word: self.nearest(word) for word in unknown}
 
-    def nearest(self, word: str) -> list[str]:
+    def nearest(self, word: str, among: Iterable[str] | None = None, least: float = 0.6) -> list[str]:
         """Up to three names that are spelled like a word, or hold a word that is, the nearest first.
 
         Of a plural, the names with its singular.
+
+        Args:
+            word: In lower case.
+            among: The names to choose from; every one where None.
+            least: How alike they must be, 0 to 1.
         """
         singular = {word.removesuffix("s"), word.removesuffix("es")}
         best: dict[str, float] = {}
-        for name in self.names():
+        for name in self.names() if among is None else among:
             for candidate in {name.lower(), *split(name)} - GLUE:
                 ratio = difflib.SequenceMatcher(None, word, candidate).ratio()
                 best[name] = max(best.get(name, 0.0), 1.0 if candidate in singular else ratio)
         if 1.0 in best.values():
             best = {name: ratio for name, ratio in best.items() if ratio == 1.0}
-        near = sorted((name for name, ratio in best.items() if ratio >= 0.6), key=lambda name: -best[name])
+        near = sorted((name for name, ratio in best.items() if ratio >= least), key=lambda name: -best[name])
         return near[:3]
 
 
@@ -124,6 +190,26 @@ def split(text: str) -> list[str]:
 def article(name: str) -> str:
     """With its indefinite article: a fox, an umbrella, a unicorn."""
     return f"an {name}" if re.match(r"[aeio]|u(?!ni|se|fo)", name.lower()) else f"a {name}"
+
+
+IRREGULAR = {"sheep": "sheep", "fish": "fish", "deer": "deer", "mouse": "mice", "goose": "geese", "loaf": "loaves"}
+
+
+def plural(name: str) -> str:
+    """More than one: foxes, wine glasses, slices of pizza."""
+    noun, joint, rest = name.partition(" of ")
+    *before, last = noun.split(" ")
+    if last in IRREGULAR:
+        last = IRREGULAR[last]
+    elif last.endswith("man"):
+        last = last.removesuffix("man") + "men"
+    elif last.endswith(("s", "x", "z", "ch", "sh")):
+        last += "es"
+    elif re.search("[^aeiou]y$", last):
+        last = last.removesuffix("y") + "ies"
+    else:
+        last += "s"
+    return " ".join([*before, last]) + joint + rest
 
 
 def some_prompts(vocabulary: Vocabulary | None, count: int) -> list[tuple[str, str]]:

@@ -48,10 +48,12 @@ class PromptNotes:
     Attributes:
         cut_off: Which prompt → what of it was beyond the model's limit.
         unknown_words: A word the model was not trained with → the nearest names it knows.
+        advice: What else a small model makes of the prompts, a sentence each; see `layerfusion.models.advice`.
     """
 
     cut_off: dict[str, str] = field(default_factory=dict)
     unknown_words: dict[str, list[str]] = field(default_factory=dict)
+    advice: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,23 @@ class Record:
     @classmethod
     def _of(cls, values: dict[str, Any]) -> "Record":
         model, notes = values.get("model", {}), {key: values.get(key, {}) for key in ("cut_off", "unknown_words")}
-        then = values.get("versions", {})
+        then, advice = values.get("versions", {}), values.get("advice", [])
         for key, value in (("model", model), ("versions", then), *notes.items()):
             if not isinstance(value, dict):
                 raise LayerFusionError(f"wrong value for {key}: {value!r}; mend it.")
+        if not isinstance(advice, list):
+            raise LayerFusionError(f"wrong value for advice: {advice!r}; mend it.")
         if not all(isinstance(value, str) for value in (*model.values(), *then.values())):
             raise LayerFusionError(f"wrong value for model or versions: {model!r}, {then!r}; mend it.")
         known = {key: value for key, value in values.items() if key in Request.model_fields}
         description = {key: value for key, value in model.items() if key in ModelDescription.__dataclass_fields__}
         request = Request.checked({**known, "model": model.get("name", "mini")})
-        return cls(request, ModelDescription(**{"name": request.model, **description}), then, PromptNotes(**notes))
+        return cls(
+            request,
+            ModelDescription(**{"name": request.model, **description}),
+            then,
+            PromptNotes(**notes, advice=advice),
+        )
 
 
 def requested(given: dict[str, Any], record: Record | None = None, called: Callable[[str], str] = str) -> Request:

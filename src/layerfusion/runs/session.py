@@ -6,6 +6,7 @@ import torch
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.models import Vocabulary, locate, read_vocabulary
+from layerfusion.models.advice import advise
 from layerfusion.models.load import choose_device, choose_dtype, load
 from layerfusion.pipeline import LayerFusionPipeline
 from layerfusion.runs.progress import Listener, Progress, silent
@@ -97,18 +98,18 @@ class Session:
         return request.with_seed().model_copy(update={**filled, "mask": None, "boundary": None, "harmony": None})
 
     def notes(self, request: Request) -> PromptNotes:
-        """Which words of a completed request's prompts the model does not know, and which it will not read."""
+        """What there is to say of a completed request's prompts."""
         cut_off: dict[str, str] = {}
         unknown: dict[str, list[str]] = {}
         for which, prompt in _prompts(request).items():
             if cut := _cut_off(self.pipeline, prompt):
                 cut_off[which] = cut
             unknown |= self.vocabulary.unknown_words(prompt) if self.vocabulary else {}
-        return PromptNotes(cut_off, unknown)
+        return PromptNotes(cut_off, unknown, self._advice(request))
 
     def warnings_for(self, request: Request) -> list[str]:
         """What a user should know of a completed request's prompts, a sentence each."""
-        sentences = []
+        sentences = self._advice(request)
         for which, prompt in _prompts(request).items():
             if cut := _cut_off(self.pipeline, prompt):
                 sentences.append(f"the {which} is longer than the model reads, and this was cut off: “{cut}”.")
@@ -118,6 +119,11 @@ class Session:
                     "see `layerfusion vocabulary`."
                 )
         return sentences
+
+    def _advice(self, request: Request) -> list[str]:
+        if self.vocabulary is None:
+            return []
+        return advise(self.vocabulary, self.model.name, request.foreground_prompt, request.background_prompt)
 
     def _changed_since(self, repeated: Record | None) -> list[str]:
         """When a run is repeated: what is not as it was, so that the pixels may differ."""
