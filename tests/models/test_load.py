@@ -46,6 +46,22 @@ def test_a_saved_pipeline_loads(saved: Path) -> None:
     assert load_pipeline(str(saved / "layerfusion"), dtype="bfloat16", device="cpu").unet.dtype == torch.bfloat16
 
 
+def test_a_model_without_a_few_step_lora_says_so(saved: Path) -> None:
+    with pytest.raises(LayerFusionError, match="has no few-step LoRA"):
+        load_pipeline(str(saved / "layerfusion"), device="cpu", few_step=True)
+
+
+def test_the_few_step_lora_of_an_sdxl_comes_from_the_hub(saved: Path, cache: Path) -> None:
+    snapshot = in_cache(cache, "latent-consistency/lcm-lora-sdxl")
+    (snapshot / "pytorch_lora_weights.safetensors").write_bytes(b"a LoRA")
+    weights = [str(path) for path in sorted((saved / "ld").glob("*_attn.safetensors"))]
+    decoder = str(saved / "ld" / "ld_diffusers_sdxl_vae_transparent_decoder.safetensors")
+    files = locate(str(saved / "sdxl"), weights[0], decoder, few_step=True)
+    assert files.few_step == snapshot / "pytorch_lora_weights.safetensors"
+    assert files.describe()["few_step_fingerprint"] == fingerprint(files.few_step)
+    assert locate(str(saved / "sdxl"), weights[0], decoder).few_step is None
+
+
 def test_layerdiffuse_goes_on_top_of_a_plain_sdxl(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from layerfusion.models.load import load
 

@@ -3,20 +3,31 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from diffusers import LCMScheduler
 from diffusers.models.unets.unet_2d_blocks import DownBlock2D
 from torch import nn
 
 from layerfusion import LayerFusionPipeline
 from layerfusion.errors import LayerFusionError
+from layerfusion.models import load_pipeline
 from recipes.mini.train.autoencoder import build_autoencoder, train_autoencoder
 from recipes.mini.train.base import build_unet, load_base, train_base
 from recipes.mini.train.data import Pictures, over_grey
 from recipes.mini.train.decoder import train_decoder
 from recipes.mini.train.export import export
+from recipes.mini.train.few_step import (
+    add_lora,
+    consistent,
+    distillation_loss,
+    few_step_sampler,
+    load_lora,
+    train_few_step,
+)
 from recipes.mini.train.foreground import train_foreground
 from recipes.mini.train.latents import SCALING_FACTOR, encode_pictures, load_latents, normalise
 from recipes.mini.train.loop import Loop, load_averaged
@@ -71,6 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train_alpha(TINY, folder, CPU, images)
     train_base(TINY, folder, CPU, images)
     train_foreground(TINY, folder, CPU, images)
+    train_few_step(TINY, folder, CPU, images)
     export(TINY, folder, folder / "model", "up_blocks.1.attentions.0.transformer_blocks.0.attn1", -1)
     return folder
 
@@ -86,7 +98,90 @@ def test_exported_folder_makes_triplets(run: Path) -> None:
     assert result.foreground[0].size == result.blended[0].size == (64, 64)
     assert result.foreground[0].mode == "RGBA"
     files = list((run / "model").rglob("*.safetensors"))
-    assert len(files) == 7 and (run / "model" / "README.md").exists()
+    assert len(files) == 8 and (run / "model" / "README.md").exists()
+
+
+def test_the_exported_lora_makes_the_few_step_form(run: Path) -> None:
+    plain, fast = load_pipeline(str(run / "model"), device="cpu"), load_pipeline(str(run / "model"), few_step=True)
+    assert isinstance(fast.scheduler, LCMScheduler)
+    assert (fast.defaults.steps, fast.defaults.guidance_scale) == (6, 1)
+    # The same as with the LoRA beside the weights, and the effect of the one that was trained.
+    plain.load_lora_weights(run / "model" / "few_step")
+    ours, trained = (load_base(TINY, run, CPU)["unet"] for _ in range(2))
+    load_lora(trained, run)
+    x, condition = torch.randn(2, 4, 8, 8), torch.randn(2, 5, 2 * TINY.text_width)
+    extra = {"text_embeds": torch.randn(2, TINY.text_width), "time_ids": torch.zeros(2, 6)}
+
+    def predict(unet: nn.Module) -> torch.Tensor:
+        with torch.no_grad():
+            return unet(x, 300, condition, added_cond_kwargs=extra).sample
+
+    beside = predict(plain.unet)
+    plain.unload_lora_weights()
+    torch.testing.assert_close(predict(fast.unet), beside, atol=1e-5, rtol=1e-4)
+    effect, expected = beside - predict(plain.unet), predict(trained) - predict(ours)
+    assert expected.abs().max() > 0
+    assert torch.cosine_similarity(effect.flatten(), expected.flatten(), dim=0) > 0.98
+
+
+def test_consistency_is_what_the_sampler_takes_it_for() -> None:
+    scheduler = few_step_sampler()
+    scheduler.set_timesteps(4)
+    x, noise = torch.randn(4, 4, 8, 8), torch.randn(4, 4, 8, 8)
+    ours, clean = consistent(x, noise, scheduler.timesteps)
+    for k, t in enumerate(scheduler.timesteps):
+        torch.testing.assert_close(scheduler.step(noise[k], t, x[k]).denoised, ours[k], atol=1e-4, rtol=1e-4)
+    again = scheduler.add_noise(clean, noise, scheduler.timesteps)
+    torch.testing.assert_close(again, x, atol=1e-4, rtol=1e-4)
+
+
+def test_a_teacher_that_is_consistent_already_has_nothing_to_teach(tmp_path: Path) -> None:
+    class Knowing(nn.Module):
+        """Sees the noise in any latent of one clean one; a UNet that is done."""
+
+        def __init__(self, clean: torch.Tensor) -> None:
+            super().__init__()
+            self.clean, self.schedule, self.gain = clean, few_step_sampler(), nn.Parameter(torch.ones(()))
+            self.adapters = True
+
+        def disable_adapters(self) -> None:
+            self.adapters = False
+
+        def enable_adapters(self) -> None:
+            self.adapters = True
+
+        def forward(self, x, t, embeds, added_cond_kwargs):
+            product = self.schedule.alphas_cumprod[t][:, None, None, None]
+            noise = (x - product.sqrt() * self.clean.repeat(len(x) // len(self.clean), 1, 1, 1)) / (1 - product).sqrt()
+            return SimpleNamespace(sample=noise * (self.gain if self.adapters else 1))
+
+    torch.manual_seed(0)
+    clean = torch.randn(4, 4, 8, 8)
+    unet = Knowing(clean)
+    loop = Loop(tmp_path, "few_step", {"unet": unet}, 4, peak=0.1, ema=0.5, device=CPU)
+    condition = torch.zeros(4, 5, 8), torch.zeros(4, 8)
+    # Near t = 0 the boundary condition, f(x, 0) = x, leaves a little.
+    assert distillation_loss(unet, clean, condition, 64, loop) < 0.02
+    unet.gain.data.fill_(0.5)
+    worse = distillation_loss(unet, clean, condition, 64, loop)
+    worse.backward()
+    assert worse > 0.1 and unet.gain.grad < 0
+
+
+def test_a_new_lora_does_nothing_and_covers_the_unet() -> None:
+    unet = build_unet(TINY).eval()
+    x, condition = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 2 * TINY.text_width)
+    extra = {"text_embeds": torch.randn(1, TINY.text_width), "time_ids": torch.zeros(1, 6)}
+    with torch.no_grad():
+        before = unet(x, 300, condition, added_cond_kwargs=extra).sample
+        lora = add_lora(unet)
+        torch.testing.assert_close(unet(x, 300, condition, added_cond_kwargs=extra).sample, before)
+    trained = [value for value in unet.parameters() if value.requires_grad]
+    assert len(trained) == len(lora) and all(a is b for a, b in zip(trained, lora, strict=True))
+    adapted = {name.split(".lora")[0] for name, _ in unet.named_parameters() if "lora" in name}
+    weighted = {name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+    left = {name for name in weighted if not any(name.startswith(one) for one in adapted)}
+    assert all(name.startswith(("conv_in", "conv_out", "time_embedding", "add_embedding")) for name in left), left
 
 
 def test_tokenizer_of_the_export_equals_the_trained_one(run: Path, tmp_path: Path) -> None:

@@ -6,10 +6,24 @@ from pathlib import Path
 
 import torch
 
-from recipes.mini.train import autoencoder, base, decoder, export, foreground, latents, render, start, transparency
+from recipes.mini.train import (
+    autoencoder,
+    base,
+    decoder,
+    export,
+    few_step,
+    foreground,
+    latents,
+    render,
+    start,
+    transparency,
+)
 from recipes.mini.train.settings import SETTINGS
 
-STAGES = ("render", "autoencoder", "latents", "decoder", "transparency", "alpha", "base", "foreground", "export")
+STAGES = (
+    *("render", "autoencoder", "latents", "decoder", "transparency", "alpha"),
+    *("base", "foreground", "few_step", "export"),
+)
 ENCODERS = ("autoencoder", "transparency")
 """Stages that train an encoder; a run that starts from a finished model keeps its encoders, and so its latents."""
 
@@ -58,6 +72,8 @@ def _run(stage: str, arguments: argparse.Namespace) -> None:
             base.train_base(settings, run, device, images)
         case "foreground":
             foreground.train_foreground(settings, run, device, images)
+        case "few_step":
+            few_step.train_few_step(settings, run, device, images)
         case "export":
             out = arguments.out or run / "model"
             export.export(settings, run, out, arguments.structure_layer, arguments.structure_sign)

@@ -3,27 +3,27 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
+from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
 
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.defaults import Defaults
+from layerfusion.models.locate import FEW_STEP
 from recipes.mini.train.autoencoder import load_autoencoder
 from recipes.mini.train.base import load_base
 from recipes.mini.train.data import KINDS, read_captions
+from recipes.mini.train.few_step import load_lora
 from recipes.mini.train.foreground import load_offsets
 from recipes.mini.train.latents import load_normalised
 from recipes.mini.train.sampling import sampler
-from recipes.mini.train.settings import Settings
+from recipes.mini.train.settings import GUIDANCE_SCALE, STEPS, Settings
 from recipes.mini.train.text import load_tokenizer
 from recipes.mini.train.transparency import load_transparency
 from recipes.mini.world.vocabulary import for_model
 
 CARD = Path(__file__).with_name("card.md")
-# What the command takes where the user says nothing; more guidance makes subjects larger and coarser, no better.
-STEPS, GUIDANCE_SCALE = 20, 2.5
 # The choice of docs/frontier.md: subjects whole, and in the light.
 CONFIG = LayerFusionConfig().with_harmony(0.5)
 
@@ -53,7 +53,10 @@ def assemble(settings: Settings, run: Path, structure_layer: str | None, structu
 
 
 def export(settings: Settings, run: Path, out: Path, structure_layer: str | None, structure_sign: int) -> None:
-    """Save the model to `out` in float16 safetensors, with its card, its vocabulary and its defaults."""
+    """Save the model to `out` in float16 safetensors, with its card, its vocabulary and its defaults.
+
+    With its few-step LoRA as well, where the run has trained one.
+    """
     pipeline = assemble(settings, run, structure_layer, structure_sign)
     pipeline.to(torch.float16)
     pipeline.save_pretrained(out, safe_serialization=True)
@@ -61,4 +64,8 @@ def export(settings: Settings, run: Path, out: Path, structure_layer: str | None
     for name in ("text_encoder", "text_encoder_2"):
         path = out / name / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
+    if (run / "few_step.safetensors").exists():
+        unet = cast(UNet2DConditionModel, load_base(settings, run, torch.device("cpu"))["unet"])
+        lora = {name: value.half() for name, value in load_lora(unet, run).items()}
+        LayerFusionPipeline.save_lora_weights((out / FEW_STEP).parent, lora)
     shutil.copyfile(CARD, out / "README.md")

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from layerfusion.offsets import ForegroundOffsets, attention_projections
 from recipes.mini.train.autoencoder import load_autoencoder
@@ -33,11 +34,14 @@ def load_offsets(unet: UNet2DConditionModel, rank: int, run: Path) -> Foreground
     return offsets.eval().requires_grad_(False)
 
 
-def attach(offsets: ForegroundOffsets, unet: UNet2DConditionModel) -> None:
-    """Let every projection of the UNet add its offset, so that gradients reach the offsets."""
-    for path, offset in offsets().items():
-        linear = unet.get_submodule(path)
-        linear.register_forward_hook(lambda _module, inputs, output, offset=offset: output + offset(inputs[0]))
+def attach(offsets: ForegroundOffsets, unet: UNet2DConditionModel) -> list[RemovableHandle]:
+    """Let every projection of the UNet add its offset, so that gradients reach the offsets; the hooks that do it."""
+    return [
+        unet.get_submodule(path).register_forward_hook(
+            lambda _module, inputs, output, offset=offset: output + offset(inputs[0])
+        )
+        for path, offset in offsets().items()
+    ]
 
 
 def train_foreground(settings: Settings, run: Path, device: torch.device, images: int) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler
+from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 
 from layerfusion.transparency import TransparentDecoder
 from recipes.mini.train.latents import SCALING_FACTOR
-from recipes.mini.train.settings import Settings
+from recipes.mini.train.settings import GUIDANCE_SCALE, Settings
 from recipes.mini.train.sheets import save_sheet
 from recipes.mini.train.text import encode_text, load_tokenizer, tokenize
 
@@ -51,7 +52,8 @@ def sample_latents(
     device: torch.device,
     prompts: list[str] | None = None,
     steps: int = 14,
-    guidance: float = 2.5,
+    guidance: float = GUIDANCE_SCALE,
+    scheduler: SchedulerMixin | None = None,
 ) -> Tensor:
     """Scaled latents (B, 4, h, w) for the prompts (by default those above), from fixed noise."""
     prompts = prompts or [prompt for kind in PROMPTS.values() for prompt in kind]
@@ -61,7 +63,7 @@ def sample_latents(
     size = settings.size
     time_ids = torch.tensor([size, size, 0, 0, size, size], device=device).expand(len(embeds), 6)
     extra = {"text_embeds": torch.cat([torch.zeros_like(pooled), pooled]), "time_ids": time_ids}
-    scheduler = sampler()
+    scheduler = scheduler or sampler()
     scheduler.set_timesteps(steps)
     generator = torch.Generator().manual_seed(7)
     latents = torch.randn((len(prompts), 4, size // 8, size // 8), generator=generator).to(device)
@@ -71,7 +73,8 @@ def sample_latents(
         with torch.autocast(device.type, torch.bfloat16):
             noise = modules["unet"](scaled, step, embeds, added_cond_kwargs=extra).sample
         without, given = noise.float().chunk(2)
-        latents = scheduler.step(without + guidance * (given - without), step, latents).prev_sample
+        guided = without + guidance * (given - without)
+        latents = scheduler.step(guided, step, latents, generator=generator).prev_sample
     return latents
 
 

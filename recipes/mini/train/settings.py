@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from recipes.mini.world import Tier
 
+# What the model's command takes where the user says nothing; more guidance makes subjects larger and coarser.
+STEPS, GUIDANCE_SCALE = 20, 2.5
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -56,6 +59,7 @@ SETTINGS = {
             "alpha": 4000,
             "base": 258000,
             "foreground": 38000,
+            "few_step": 48000,
         },
     ),
     256: Settings(
@@ -82,6 +86,7 @@ SETTINGS = {
             "alpha": 4000,
             "base": 250000,
             "foreground": 40000,
+            "few_step": 48000,
         },
     ),
 }

@@ -33,6 +33,7 @@ def load_pipeline(
     dtype: "str | torch.dtype | None" = None,
     device: "str | torch.device | None" = None,
     offload: "Offload" = "none",
+    few_step: bool = False,
 ) -> "LayerFusionPipeline":
     """A model by the name of its preset, its folder, its checkpoint or its repository on the hub, ready to be called.
 
@@ -41,6 +42,7 @@ def load_pipeline(
         dtype: "float32", "float16", "bfloat16" or torch's own; where None, float16 on CUDA and float32 elsewhere.
         device: Where None, CUDA, MPS or the CPU, the first there is.
         offload: As `layerfusion.models.load.load` takes it.
+        few_step: Its few-step form: 6 steps by default, without guidance; see `layerfusion.models.few_step`.
 
     Raises:
         LayerFusionError: the model or one of its files cannot be found, fetched or loaded, or there is no such device.
@@ -49,7 +51,7 @@ def load_pipeline(
 
     where = choose_device(None if device is None else str(device))
     weights = choose_dtype(None if dtype is None else str(dtype).removeprefix("torch."), where)
-    return load(locate(model), weights, where, offload)
+    return load(locate(model, few_step=few_step), weights, where, offload)
 
 
 def defaults_for(model: str) -> Defaults:

@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusio
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.models.few_step import make_few_step
 from layerfusion.models.locate import ModelFiles
 from layerfusion.pipeline import LayerFusionPipeline
 from layerfusion.weights import PICKLES
@@ -83,6 +84,8 @@ def load(files: ModelFiles, dtype: torch.dtype, device: torch.device, offload: O
             f"the model {files.name} cannot be loaded ({reason}); download or save it again."
         ) from error
     _check_whole(files, pipeline)
+    if files.few_step is not None:
+        make_few_step(pipeline, files.few_step)
     return put_on(pipeline, device, offload)
 
 

@@ -15,6 +15,8 @@ from layerfusion.models.presets import PLAIN_SDXL, PRESETS, Preset, read_default
 
 Layout = Literal["layerfusion", "sdxl", "checkpoint"]
 EDGE = 1 << 20
+FEW_STEP = "few_step/pytorch_lora_weights.safetensors"
+"""Where a saved pipeline has its few-step LoRA."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class ModelFiles:
         preset: How it is put together.
         on_top: LayerDiffuse's files, for SDXL; None for "layerfusion", which holds its own.
         half_vae: The folder of a VAE to use in float16.
+        few_step: The LoRA of its few-step form, where that was asked for.
         defaults: The settings that go with it.
     """
 
@@ -47,6 +50,7 @@ class ModelFiles:
     preset: Preset
     on_top: LayerDiffuseFiles | None
     half_vae: Path | None
+    few_step: Path | None
     defaults: Defaults
 
     @property
@@ -63,10 +67,14 @@ class ModelFiles:
         if self.on_top is not None:
             description["foreground_fingerprint"] = fingerprint(self.on_top.foreground)
             description["transparent_decoder_fingerprint"] = fingerprint(self.on_top.transparent_decoder)
+        if self.few_step is not None:
+            description["few_step_fingerprint"] = fingerprint(self.few_step)
         return description
 
 
-def locate(model: str, foreground_weights: str | None = None, transparent_decoder: str | None = None) -> ModelFiles:
+def locate(
+    model: str, foreground_weights: str | None = None, transparent_decoder: str | None = None, few_step: bool = False
+) -> ModelFiles:
     """Find a model, and download what is not on this machine.
 
     Args:
@@ -74,6 +82,7 @@ def locate(model: str, foreground_weights: str | None = None, transparent_decode
             checkpoint (`.safetensors`); or a repository of the hub, `owner/name`.
         foreground_weights, transparent_decoder: For SDXL: LayerDiffuse's files, or others of the same form; a file or
             `owner/name:file.safetensors`. The published ones where None.
+        few_step: Find its few-step LoRA too.
 
     Raises:
         LayerFusionError: something is missing, cannot be fetched, or is not what it should be.
@@ -87,7 +96,10 @@ def locate(model: str, foreground_weights: str | None = None, transparent_decode
             raise LayerFusionError(
                 f"{model} brings its own foreground weights and transparent decoder; leave these options out."
             )
-        return ModelFiles(model, layout, path, preset, None, None, defaults)
+        lora = path / FEW_STEP if few_step else None
+        if lora is not None and not lora.is_file():
+            raise LayerFusionError(f"{model} has no few-step LoRA ({lora} is missing); sample it without.")
+        return ModelFiles(model, layout, path, preset, None, None, lora, defaults)
 
     from layerfusion.weights import find_weights
 
@@ -103,6 +115,7 @@ def locate(model: str, foreground_weights: str | None = None, transparent_decode
             find_weights(encoder) if encoder else None,
         ),
         half_vae=fetch_model(preset.half_vae) if preset.half_vae else None,
+        few_step=find_weights(preset.few_step) if few_step else None,
         defaults=defaults,
     )
 

@@ -28,6 +28,7 @@ class Preset:
         base: A folder, or a repository of the hub. A folder holds a whole `LayerFusionPipeline`; a repository holds
             SDXL, and the other files are put on top of it.
         foreground, transparent_decoder, transparent_encoder: LayerDiffuse's files, as `repository:file`.
+        few_step: The LoRA of its few-step form, as `repository:file`.
         half_vae: A repository with a VAE that does not overflow in float16, to take its place there.
         revision: A branch, tag or commit of the base; None for the newest.
         scheduler: Settings of diffusers' DPMSolverMultistepScheduler; None keeps the base's own scheduler.
@@ -40,6 +41,7 @@ class Preset:
     foreground: str = f"{LAYERDIFFUSE}:ld_diffusers_sdxl_attn.safetensors"
     transparent_decoder: str = f"{LAYERDIFFUSE}:ld_diffusers_sdxl_vae_transparent_decoder.safetensors"
     transparent_encoder: str | None = f"{LAYERDIFFUSE}:ld_diffusers_sdxl_vae_transparent_encoder.safetensors"
+    few_step: str = "latent-consistency/lcm-lora-sdxl:pytorch_lora_weights.safetensors"
     half_vae: str | None = None
     revision: str | None = None
     scheduler: dict[str, Any] | None = None

@@ -31,12 +31,14 @@ class ModelDescription:
         name: As the request called it.
         fingerprint: Of its files; "" where it is not known.
         revision: The hub's commit, of a model from there.
+        few_step_fingerprint: Of the few-step LoRA, where it is in use.
         foreground_fingerprint, transparent_decoder_fingerprint: Of the files put on top of an SDXL.
     """
 
     name: str
     fingerprint: str = ""
     revision: str | None = None
+    few_step_fingerprint: str | None = None
     foreground_fingerprint: str | None = None
     transparent_decoder_fingerprint: str | None = None
 
