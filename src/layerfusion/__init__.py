@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "Control",
     "Layer",
     "LayerFusionConfig",
     "LayerFusionError",
@@ -14,6 +15,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from layerfusion.controls import Control
     from layerfusion.errors import LayerFusionError
     from layerfusion.layers import Layer, LayerStack
     from layerfusion.method import LayerFusionConfig
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from layerfusion.triplet import Triplet
 
 _HOMES = {
+    "Control": "controls",
     "Layer": "layers",
     "LayerFusionConfig": "method",
     "LayerFusionError": "errors",

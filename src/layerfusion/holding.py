@@ -67,6 +67,7 @@ class HoldingMixin:
             # Its draws must not move the run's own generators on.
             [{k: clone(v) if k == "generator" else v for k, v in kwargs.items()} for kwargs in run.step_kwargs[:count]],
             run.unet_arguments,
+            controls=run.controls,
         )
         with first.joint.installed():
             for i, t in first.steps():

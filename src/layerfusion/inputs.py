@@ -1,17 +1,19 @@
 """What a call of the pipeline is given, in one typed value that its steps hand on."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+import torch
 from diffusers.image_processor import PipelineImageInput
 from torch import Tensor
 
+from layerfusion.controls import Control, Controls
 from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
 from layerfusion.given import Given, Pictures
-from layerfusion.method import FOREGROUND, LayerFusionConfig, StreamLayout
+from layerfusion.method import BACKGROUND, BLENDED, FOREGROUND, LayerFusionConfig, StreamLayout
 from layerfusion.prompts import Prompt, Prompts
 from layerfusion.sampling import Generators
 
@@ -60,6 +62,8 @@ class Inputs:
     foreground_ip_adapter_image_embeds: list[Tensor] | None = None
     background_ip_adapter_image: PipelineImageInput | None = None
     background_ip_adapter_image_embeds: list[Tensor] | None = None
+    foreground_control: Control | Sequence[Control] | None = None
+    background_control: Control | Sequence[Control] | None = None
     clip_skip: int | None = None
     cross_attention_kwargs: dict[str, Any] | None = None
     original_size: tuple[int, int] | None = None
@@ -139,6 +143,19 @@ class Inputs:
         )
 
     @property
+    def controlled(self) -> dict[str, Control | Sequence[Control]]:
+        """By stream, what a ControlNet makes it follow."""
+        of_background = self.background_control
+        given = {FOREGROUND: self.foreground_control, BLENDED: of_background, BACKGROUND: of_background}
+        return {name: control for name, control in given.items() if control is not None}
+
+    def controls(self, model: Any, device: torch.device) -> Controls | None:
+        """What steers the streams by a ControlNet `model`, if anything does; errors as for `Controls.of`."""
+        counts = (self.pairs, self.num_images_per_prompt)
+        size = (self.height, self.width)
+        return Controls.of(model, self.controlled, size, counts, device) if self.controlled else None
+
+    @property
     def pairs(self) -> int:
         """How many pairs of prompts there are."""
         return max(self.foreground.count, self.background.count, self.given.count)
@@ -199,7 +216,7 @@ class Inputs:
         """Raise a LayerFusionError where a component that this run needs is absent."""
         prompted = self.foreground_prompt is not None or self.background_prompt is not None
         needed = {
-            "give it to from_pretrained": ["unet", "foreground"],
+            "give it to from_pretrained": ["unet", "foreground", *(["controlnet"] if self.controlled else [])],
             "give it, or embeddings in place of prompts": ["tokenizer_2", "text_encoder_2"] if prompted else [],
             'give it, or ask for output_type="latent"': (
                 ["vae", "transparent_decoder"] if self.output_type != "latent" else []

@@ -26,7 +26,7 @@ class FromSDXLMixin:
         """A loaded SDXL pipeline, sharing its parts, and LayerDiffuse's weights.
 
         Args:
-            sdxl: Any `StableDiffusionXLPipeline`.
+            sdxl: Any `StableDiffusionXLPipeline`, also one with a ControlNet.
             foreground: The foreground offsets, or a file of them in any published form.
             transparent_decoder, transparent_encoder: LayerDiffuse's transparent VAE, or its files.
             config: `structure_layer`, `structure_sign`, `defaults`, as the class takes them.
@@ -53,6 +53,7 @@ class FromSDXLMixin:
             transparent_encoder=None if encoder is None else encoder.to(sdxl.device),
             image_encoder=sdxl.image_encoder,
             feature_extractor=sdxl.feature_extractor,
+            controlnet=getattr(sdxl, "controlnet", None),
             force_zeros_for_empty_prompt=sdxl.config.force_zeros_for_empty_prompt,
             **config,
         )

@@ -5,8 +5,14 @@ from typing import Any, ClassVar, Literal, overload
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
-from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DiffusionPipeline,
+    MultiControlNetModel,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.image_processor import PipelineImageInput, VaeImageProcessor
 from diffusers.loaders import StableDiffusionXLLoraLoaderMixin
 from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
@@ -22,8 +28,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from layerfusion.controls import Control
 from layerfusion.decoding import decode_triplets
 from layerfusion.defaults import Defaults
+from layerfusion.denoising import DenoisingMixin
 from layerfusion.encoding import EncodingMixin
 from layerfusion.given import Pictures
 from layerfusion.held import Held
@@ -31,15 +39,11 @@ from layerfusion.holding import HoldingMixin
 from layerfusion.inputs import INPUTS, Inputs, OutputType
 from layerfusion.loading import FromSDXLMixin
 from layerfusion.memory import MemoryMixin
-from layerfusion.method import (
-    JointAttention,
-    LayerFusionConfig,
-    resolve_structure_layer,
-)
+from layerfusion.method import JointAttention, LayerFusionConfig, resolve_structure_layer
 from layerfusion.offsets import ForegroundOffsets
 from layerfusion.output import LayerFusionOutput
 from layerfusion.prompts import Conditions, Prompt
-from layerfusion.sampling import CONDITIONS, Generators, Sampler, check_tensor_names, initial_latents
+from layerfusion.sampling import Generators, Sampler, initial_latents
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 
 # diffusers downloads a pipeline only if it knows the module of every component.
@@ -52,6 +56,7 @@ class LayerFusionPipeline(
     EncodingMixin,
     MemoryMixin,
     HoldingMixin,
+    DenoisingMixin,
     DiffusionPipeline,
     StableDiffusionMixin,
     StableDiffusionXLLoraLoaderMixin,
@@ -64,6 +69,7 @@ class LayerFusionPipeline(
         transparent_decoder: Finds alpha and colour of the foreground from its latent; latents alone need none.
         transparent_encoder: Puts a given RGBA picture into a latent; generation from prompts does not need it.
         image_encoder, feature_extractor: See pictures for an IP-Adapter, which `load_ip_adapter` brings along.
+        controlnet: A ControlNet for SDXL, or several; they act where a call gives them pictures.
         force_zeros_for_empty_prompt: As SDXL has it: no negative prompt means zero embeddings.
         structure_layer, structure_sign: The self-attention whose map gives the structure prior on this model, and its
             sign; see `LayerFusionConfig`. The defaults are the paper's: the last layer, 1.
@@ -84,8 +90,8 @@ class LayerFusionPipeline(
         "transparent_encoder",
         "image_encoder",
         "feature_extractor",
+        "controlnet",
     ]
-    _callback_tensor_inputs: ClassVar = ["latents", *CONDITIONS]
     prepare_extra_step_kwargs = StableDiffusionXLPipeline.prepare_extra_step_kwargs
 
     def __init__(
@@ -102,6 +108,7 @@ class LayerFusionPipeline(
         transparent_encoder: TransparentEncoder | None = None,
         image_encoder: CLIPVisionModelWithProjection | None = None,
         feature_extractor: CLIPImageProcessor | None = None,
+        controlnet: ControlNetModel | MultiControlNetModel | Sequence[ControlNetModel] | None = None,
         force_zeros_for_empty_prompt: bool = True,
         structure_layer: str | None = None,
         structure_sign: int = 1,
@@ -122,6 +129,7 @@ class LayerFusionPipeline(
             transparent_encoder=transparent_encoder,
             image_encoder=image_encoder,
             feature_extractor=feature_extractor,
+            controlnet=MultiControlNetModel(controlnet) if isinstance(controlnet, (list, tuple)) else controlnet,
         )
         self.register_to_config(
             force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
@@ -139,23 +147,6 @@ class LayerFusionPipeline(
     def size_multiple(self) -> int:
         """Both sides of a picture must be multiples of this many pixels: the transparent decoder halves them."""
         return self.vae_scale_factor if self.transparent_decoder is None else self.transparent_decoder.side_multiple
-
-    @property
-    def guidance_scale(self) -> float:
-        return self._guidance_scale
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        return self._guidance_scale > 1 and not self.unet.config.time_cond_proj_dim
-
-    @property
-    def num_timesteps(self) -> int:
-        return self._num_timesteps
-
-    @property
-    def interrupt(self) -> bool:
-        """Set `_interrupt` from `callback_on_step_end` to stop after the current step; what is there is decoded."""
-        return self._interrupt
 
     @overload
     def __call__(self, *args: Any, return_dict: Literal[True] = True, **kwargs: Any) -> LayerFusionOutput: ...
@@ -200,6 +191,8 @@ class LayerFusionPipeline(
         foreground_ip_adapter_image_embeds: list[Tensor] | None = None,
         background_ip_adapter_image: PipelineImageInput | None = None,
         background_ip_adapter_image_embeds: list[Tensor] | None = None,
+        foreground_control: Control | Sequence[Control] | None = None,
+        background_control: Control | Sequence[Control] | None = None,
         clip_skip: int | None = None,
         cross_attention_kwargs: dict[str, Any] | None = None,
         original_size: tuple[int, int] | None = None,
@@ -239,6 +232,8 @@ class LayerFusionPipeline(
             foreground_ip_adapter_image, background_ip_adapter_image: For each IP-Adapter that `load_ip_adapter` has put
                 on the UNet, a picture, or a list of them, that the stream attends to; embeddings as SDXL takes them.
                 Background means background and blended picture. A stream without one is left to its prompt.
+            foreground_control, background_control: A picture that the `controlnet` makes the stream follow, or a list
+                with one for each of several ControlNets.
             cross_attention_kwargs: {"scale": …}, how strongly LoRAs on the UNet and the text encoders act.
             config: The switches of the method; the model's own where None. `LayerFusionConfig.paper()` is the paper's.
             transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster.
@@ -258,13 +253,11 @@ class LayerFusionPipeline(
             LayerFusionError: an input is missing, contradictory or out of range.
         """
         inputs = self.check_inputs(**{name: value for name, value in locals().items() if name in INPUTS})
-        conditions = self.encode(inputs)
-        sampler = self.prepare(inputs, conditions)
+        sampler = self.prepare(inputs, self.encode(inputs))
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
         how = (output_type, transparency_passes, clean_alpha, return_premultiplied)
         output = self.decode(sampler.latents, *how, sampler.held)
         output.maps = sampler.maps
-        self.maybe_free_model_hooks()
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
     def check_inputs(self, **given: Any) -> Inputs:
@@ -317,37 +310,10 @@ class LayerFusionPipeline(
             step_kwargs=[self.prepare_extra_step_kwargs(g, inputs.eta) for g in generators],
             unet_arguments={"cross_attention_kwargs": inputs.cross_attention_kwargs},
             maps=[] if inputs.return_maps else None,
+            controls=inputs.controls(self.controlnet, device),
         )
         self.hold(sampler, inputs)
         return sampler
-
-    @torch.no_grad()
-    def denoise(
-        self,
-        sampler: Sampler,
-        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
-        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
-    ) -> None:
-        """Take every step of a prepared run, until its latents are clean or a callback interrupts it.
-
-        Raises:
-            LayerFusionError: the callback asks for a tensor that is not there, or takes guidance where there is none.
-        """
-        if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
-            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
-        check_tensor_names(callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
-        steps = sampler.steps()
-        self._guidance_scale, self._num_timesteps, self._interrupt = sampler.guidance_scale, len(steps), False
-        with sampler.joint.installed(), self.progress_bar(total=len(steps)) as progress_bar:
-            for i, t in steps:
-                sampler.step(i, t)
-                if callback_on_step_end is not None:
-                    changed = callback_on_step_end(self, i, t, sampler.tensors(callback_on_step_end_tensor_inputs))
-                    sampler.follow(changed, self._guidance_scale)
-                progress_bar.update()
-                if self.interrupt:
-                    break
-        sampler.finish()
 
     @torch.no_grad()
     def decode(
@@ -361,9 +327,11 @@ class LayerFusionPipeline(
     ) -> LayerFusionOutput:
         """Latents (3, B, 4, h, w) of foreground, blended and background → pictures.
 
-        One stream at a time, which bounds the memory. What a sampler has `held` comes back as given.
+        One stream at a time, which bounds the memory. What a sampler has `held` comes back as given. Components that
+        are offloaded are sent away at the end.
         """
         if output_type == "latent":
+            self.maybe_free_model_hooks()
             return LayerFusionOutput(latents[0], latents[2], latents[1])
         tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes, clean_alpha, held)
         pictures = {
@@ -371,6 +339,7 @@ class LayerFusionPipeline(
             for name, tensor in tensors.items()
             if name != "premultiplied" or return_premultiplied
         }
+        self.maybe_free_model_hooks()
         return LayerFusionOutput(**pictures)
 
 

@@ -12,6 +12,7 @@ from diffusers.schedulers import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor
 
+from layerfusion.controls import Controls, unet_arguments
 from layerfusion.errors import LayerFusionError
 from layerfusion.held import Held, Holds
 from layerfusion.method import BLENDED, JointAttention, Observer, StreamLayout, UNetPass
@@ -43,6 +44,7 @@ class Sampler:
         maps: Collects the priors and masks of every step; None collects nothing.
         held: The pictures that the run is given, if any.
         holds: What their streams are held to.
+        controls: What steers the streams (ControlNet), if anything does.
         latents: (S, B, 4, h, w), replaced by each step.
     """
 
@@ -59,6 +61,7 @@ class Sampler:
     maps: list[StepMaps] | None = None
     held: Held | None = None
     holds: Holds | None = None
+    controls: Controls | None = None
     latents: Tensor = field(init=False)
     schedulers: list[SchedulerMixin] = field(init=False)
 
@@ -93,8 +96,9 @@ class Sampler:
             pictured=self.conditions.pictured,
             hidden=self.holds.hidden if self.holds else None,
         )
-        joint_pass.structure = self._structure(joint_pass, rows, t)
-        prediction = self.joint.predict(joint_pass, rows, t, **self._arguments(self.conditions))
+        residuals = self._residuals(i, rows, t)
+        joint_pass.structure = self._structure(joint_pass, rows, t, residuals)
+        prediction = self.joint.predict(joint_pass, rows, t, **self._arguments(self.conditions, residuals))
         noise = self._guide(self.layout.split(prediction))
         if config.details_at(i, len(self.timesteps)) and joint_pass.soft_masks:
             noise = self._transfer_detail(noise, torch.stack(inputs), t, joint_pass)
@@ -151,7 +155,13 @@ class Sampler:
         rows: dict[str, Any] = {name: value.transpose(0, 1).flatten(0, 2) for name, value in halves.items()}
         self.conditions = replace(self.conditions, **rows)
 
-    def _structure(self, joint_pass: UNetPass, rows: Tensor, t: Tensor) -> Tensor | None:
+    def _residuals(self, i: int, rows: Tensor, t: Tensor) -> list[Tensor]:
+        """What ControlNets add to the UNet's features, for every row; nothing where nothing is controlled."""
+        if self.controls is None:
+            return []
+        return self.controls.residuals(self.layout, rows, t, self.conditions, i, len(self.timesteps))
+
+    def _structure(self, joint_pass: UNetPass, rows: Tensor, t: Tensor, residuals: list[Tensor]) -> Tensor | None:
         """s' for a step, (F·B, h, w): from a prior pass of the conditional foregrounds alone, or the step before."""
         config, layout = self.joint.config, self.layout
         if not joint_pass.blend or config.mask == "cross":
@@ -161,12 +171,14 @@ class Sampler:
             prior_pass = UNetPass(
                 layout.prior_pass(), joint_pass.size, alone.eos, take_structure=True, pictured=alone.pictured
             )
-            self.joint.take_prior(prior_pass, layout.conditional_foregrounds(rows), t, **self._arguments(alone))
+            of_alone = [layout.conditional_foregrounds(residual) for residual in residuals]
+            arguments = self._arguments(alone, of_alone)
+            self.joint.take_prior(prior_pass, layout.conditional_foregrounds(rows), t, **arguments)
         return self.joint.structure
 
-    def _arguments(self, conditions: Conditions) -> dict[str, Any]:
-        """What a call of the UNet takes, for the rows of `conditions`."""
-        arguments = conditions.unet_arguments() | self.unet_arguments
+    def _arguments(self, conditions: Conditions, residuals: list[Tensor]) -> dict[str, Any]:
+        """What a call of the UNet takes, for the rows of `conditions` and `residuals`."""
+        arguments = conditions.unet_arguments() | self.unet_arguments | unet_arguments(residuals)
         if dimension := self.joint.unet.config.time_cond_proj_dim:
             scales = torch.full((len(conditions.prompt_embeds),), self.guidance_scale - 1)
             embedded = StableDiffusionXLPipeline.get_guidance_scale_embedding(None, scales, dimension)
