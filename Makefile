@@ -6,7 +6,7 @@ PROMPTS ?= "a snowman" "a beach at night"
 SEED ?= 7
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs format world-preview mini-report frontier reference readme-pictures bench bench-sdxl apt dist clean
+.PHONY: help demo studio test lint docs format world-preview mini-report frontier reference readme-pictures bench bench-sdxl apt dist clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -26,6 +26,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: $(VENV)/.installed  ## set up, then generate a triplet with the embedded model into outputs/demo
 	$(BIN)/layerfusion generate $(PROMPTS) --seed $(SEED) --out outputs/demo --overwrite
 	@echo "The pictures are in outputs/demo: foreground.png, background.png, blended.png, composite.png"
+
+studio: $(VENV)/.installed  ## set up, then open the studio in a browser
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[studio]"
+	$(BIN)/layerfusion studio
 
 test: $(VENV)/.installed-dev  ## set up, then run every test
 	$(BIN)/python -m pytest

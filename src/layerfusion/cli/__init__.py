@@ -9,6 +9,7 @@ from layerfusion.cli.doctor import calibrate, doctor
 from layerfusion.cli.errors import OneSentence, handle_errors
 from layerfusion.cli.generate import generate
 from layerfusion.cli.layers import composite, edit, export, show
+from layerfusion.cli.serve import serve, studio
 from layerfusion.cli.vocabulary import vocabulary
 from layerfusion.threads import settle_threads
 
@@ -37,5 +38,5 @@ def main(
     """Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture."""
 
 
-for command in (generate, vocabulary, doctor, calibrate, export, edit, composite, show):
+for command in (generate, vocabulary, doctor, calibrate, export, edit, composite, show, studio, serve):
     app.command()(handle_errors(command))

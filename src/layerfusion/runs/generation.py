@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image
@@ -116,8 +116,8 @@ class _Steps(LatentsNear):
         self.progress, self.steps, self.listener = progress, steps, listener
 
     def __call__(self, pipeline: Any, i: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        done = Progress("sampling", self.progress.done + i + 1, self.progress.total, self.progress.triplets)
+        done = replace(self.progress, done=self.progress.done + i + 1, latents=tensors["latents"])
         self.listener(done)
         if i + 1 == self.steps:
-            self.listener(Progress("decoding", done.done, done.total, done.triplets))
+            self.listener(replace(done, stage="decoding", latents=None))
         return super().__call__(pipeline, i, t, tensors)

@@ -1,0 +1,92 @@
+"""/v1/exports: layers as a client has arranged them, in one file."""
+
+import io
+import re
+import tempfile
+import zipfile
+from pathlib import Path as File
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from layerfusion.layers import Affine, Layer, LayerStack, write
+from layerfusion.layers.limits import decode
+from layerfusion.serve.pictures import upload_file
+from layerfusion.serve.runs import done, layer_file
+from layerfusion.serve.wire import FORMATS, ExportRequest, RunId
+
+router = APIRouter(tags=["exports"])
+MEDIA = {
+    "psd": "image/vnd.adobe.photoshop",
+    "ora": "image/openraster",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "html": "text/html",
+    "tiff": "image/tiff",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "jpg": "image/jpeg",
+    "zip": "application/zip",
+}
+ADDRESS = re.compile(
+    r"/v1/(?:runs/(?P<run>\w+)/(?:layers/(?P<z>\d+)|pictures/(?P<name>\w+))|uploads/(?P<upload>\w+))\.png"
+)
+FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {} for kind in MEDIA.values()}, "description": "The file."}
+}
+
+
+@router.post("/v1/exports", response_class=Response, responses=FILE)
+def export(body: ExportRequest, request: Request) -> Response:
+    """Write layers into one file, where and as they are said to lie; "zip" is a folder of PNGs with a manifest."""
+    stack = LayerStack(body.width, body.height)
+    for each in body.layers:
+        file = _file(request, each.picture)
+        placement = Affine(*each.placement)
+        layer = Layer(
+            each.name, decode(file, each.picture), placement, each.opacity, each.visible, each.blend, each.group
+        )
+        stack.layers.append(layer)
+    return _as_file(stack, body.format)
+
+
+@router.get("/v1/runs/{run_id}/layers.{ending}", response_class=Response, responses=FILE)
+def export_run(run_id: RunId, ending: str, request: Request) -> Response:
+    """The layers of a run as they came, in one file: psd, ora, pptx, html, tiff, png, webp, avif, jpg or zip."""
+    if ending not in FORMATS:
+        raise HTTPException(404, f"there is no format {ending!r}; choose from {', '.join(FORMATS)}.")
+    run = done(request, run_id)
+    return _as_file(LayerStack.open(request.app.settings.results / run.folder / "layers"), ending)
+
+
+def _file(request: Request, address: str) -> File:
+    """Where the picture is that an address of this service names: a name is looked up, never opened as a path."""
+    match = ADDRESS.fullmatch(address)
+    if match is None:
+        raise HTTPException(404, "a picture is named by the address that the service gave it.")
+    if match["upload"]:
+        return upload_file(request.app.settings, match["upload"])
+    run = done(request, match["run"])
+    if match["z"]:
+        return layer_file(request.app.settings, run, int(match["z"]))
+    if match["name"] not in (run.result or {}).get("pictures", []):
+        raise HTTPException(404, f"the run has no picture {match['name']}.")
+    return request.app.settings.results / run.folder / f"{match['name']}.png"
+
+
+def _as_file(stack: LayerStack, ending: str) -> Response:
+    with tempfile.TemporaryDirectory() as folder:
+        if ending == "zip":
+            data = _zipped(write(stack, File(folder) / "layers"))
+        else:
+            data = write(stack, File(folder) / f"layers.{ending}").read_bytes()
+    headers = {"content-disposition": f'attachment; filename="layers.{ending}"', "cache-control": "no-store"}
+    return Response(data, media_type=MEDIA[ending], headers=headers)
+
+
+def _zipped(folder: File) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for entry in sorted(folder.iterdir()):
+            archive.write(entry, f"layers/{entry.name}")
+    return file.getvalue()

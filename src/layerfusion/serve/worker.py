@@ -1,0 +1,173 @@
+"""The worker: holds one model, takes runs from the store, writes their pictures, and shows life meanwhile."""
+
+import logging
+import secrets
+import shutil
+import threading
+from contextlib import suppress
+from typing import Any
+
+from layerfusion.errors import foreseen
+from layerfusion.files import atomic_folder, sweep
+from layerfusion.layers.formats import folder as layers_folder
+from layerfusion.models.vocabulary import some_prompts
+from layerfusion.runs import Progress, Request
+from layerfusion.runs.generation import Generated, generate
+from layerfusion.runs.session import Session
+from layerfusion.serve.previews import Previewer
+from layerfusion.serve.settings import Settings
+from layerfusion.serve.store import Run, Store
+from layerfusion.serve.wire import RECORD, describe_layers, of_the_server
+
+logger = logging.getLogger("layerfusion.serve")
+PAUSE = 0.05  # seconds between two looks at an empty queue
+WARM_UP_STEPS = 2
+
+
+class Stopped(Exception):
+    """The run at hand is not to be finished here: it was cancelled, or another worker has it."""
+
+
+class Leaving(BaseException):
+    """The worker is to stop; the run at hand waits for another."""
+
+
+class Worker:
+    """Works until it is told to stop.
+
+    Args:
+        settings: Of the service.
+        name: Unique among all workers that ever shared the store.
+    """
+
+    def __init__(self, settings: Settings, name: str | None = None) -> None:
+        self.settings, self.name = settings, name or secrets.token_hex(8)
+        self.store = Store(settings.database)
+        self.stopping = threading.Event()
+        self._session: tuple[bool, Session, Previewer] | None = None
+        self._facts: dict[str, Any] | None = None
+        self._lock = threading.Lock()  # what is held is the store's word: no beat may read it while runs are taken
+        self._held: set[str] = set()
+        self._cancelled: set[str] = set()
+
+    def run(self) -> None:
+        """Load the model, then take runs until `stopping` is set; a run that it interrupts waits again."""
+        beats = threading.Thread(target=self._beat, name="beat", daemon=True)
+        beats.start()
+        try:
+            self._open(few_step=False)
+            while not self.stopping.is_set():
+                if not self.work():
+                    self.stopping.wait(PAUSE)
+        except Leaving:
+            pass
+        finally:
+            self.stopping.set()
+            beats.join()
+            self.store.release(self.name, begun=False)
+            self.store.close()
+
+    def work(self) -> int:
+        """Take what waits longest and bring it to its end.
+
+        Returns:
+            How many runs that were.
+        """
+        with self._lock:
+            runs = self.store.claim(self.name, self.settings.lease, self.settings.batch, self.settings.attempts)
+            self._held |= {run.id for run in runs}
+        for run in runs:
+            self._bring_to_an_end(run)
+        return len(runs)
+
+    def _bring_to_an_end(self, run: Run) -> None:
+        try:
+            self._tell(run, Progress("loading"))
+            session, previewer = self._open(bool(run.request.get("fast")))
+            request = session.completed(of_the_server(run.request, self.settings))
+            warnings = (*session.warnings, *session.warnings_for(request))
+            previewer.begin()
+
+            def listen(progress: Progress) -> None:
+                self._tell(run, progress, session, previewer)
+
+            (generated,) = generate(session, request, listen)
+            self._tell(run, Progress("writing", request.steps or 0, request.steps or 0))
+            result = self._write(run, generated, list(warnings))
+        except Stopped:
+            self.store.end(run, self.name, "cancelled")
+        except Exception as error:
+            sentence = foreseen(error)
+            if sentence is None:
+                logger.exception("run %s failed", run.id)
+                sentence = "the service made a mistake; its log says which."
+            self.store.end(run, self.name, "failed", error=sentence)
+        else:
+            if not self.store.end(run, self.name, "done", result=result):
+                shutil.rmtree(self.settings.results / run.folder, ignore_errors=True)
+
+    def _tell(
+        self, run: Run, progress: Progress, session: Session | None = None, previewer: Previewer | None = None
+    ) -> None:
+        """Publish how far a run is, or leave it."""
+        if self.stopping.is_set():
+            raise Leaving
+        if run.id in self._cancelled or run.id not in self._held:
+            raise Stopped
+        previews = {}
+        if progress.latents is not None and session is not None and previewer is not None:
+            clean = previewer.clean(session.pipeline, progress.done - 1, progress.latents)
+            previews = previewer.draw(clean, 0)
+        self.store.progress(run.id, progress.stage, progress.done, progress.total, previews)
+
+    def _write(self, run: Run, generated: Generated, warnings: list[str]) -> dict[str, Any]:
+        """Its pictures, layers and record, in one folder that is there whole or not at all."""
+        record = generated.record
+        stack = generated.triplet.to_stack(record.to_dict())
+        pictures = {**generated.triplet.pictures(), **generated.figures}
+        sweep(self.settings.results)
+        with atomic_folder(self.settings.results / run.folder) as place:
+            for name, picture in pictures.items():
+                picture.save(place / f"{name}.png", pnginfo=record.png_metadata())
+            (place / "layers").mkdir()
+            layers_folder.write(stack, place / "layers")
+            (place / RECORD).write_text(record.dumps(), encoding="utf-8")
+        return {
+            "seed": record.request.seed,
+            "width": stack.width,
+            "height": stack.height,
+            "pictures": list(pictures),
+            "layers": describe_layers(stack),
+            "warnings": warnings,
+        }
+
+    def _open(self, few_step: bool) -> tuple[Session, Previewer]:
+        """The model, the one that is in memory or the other form of it in its place."""
+        if self._session is None or self._session[0] != few_step:
+            self._session = None
+            session = Session.open(self.settings.asked.model_copy(update={"fast": few_step}))
+            self._session = (few_step, session, _warmed_up(session))
+            if not few_step:
+                self._facts = {
+                    "device": session.device,
+                    "dtype": session.dtype,
+                    "multiple": session.pipeline.size_multiple,
+                    "warnings": list(session.warnings),
+                }
+                self.store.beat(self.name, self.settings.lease, self._facts)
+        return self._session[1:]
+
+    def _beat(self) -> None:
+        while not self.stopping.wait(min(1.0, self.settings.lease / 4)):
+            with suppress(Exception), self._lock:  # a busy disk; the next beat says the same
+                self._held, self._cancelled = self.store.beat(self.name, self.settings.lease, self._facts)
+        self.store.close()
+
+
+def _warmed_up(session: Session) -> Previewer:
+    """Two steps, so that the first run finds everything in its place, and what previews are fitted to."""
+    foreground, background = some_prompts(session.vocabulary, 1)[0]
+    request = Request(foreground_prompt=foreground, background_prompt=background, seed=0, steps=WARM_UP_STEPS)
+    seen: list[Any] = []
+    list(generate(session, request, lambda progress: seen.append(progress.latents)))
+    return Previewer.of(session.pipeline, next(latents for latents in reversed(seen) if latents is not None))

@@ -1,0 +1,100 @@
+"""/v1/runs: from a request to pictures and layers."""
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from layerfusion.runs import Request, Session, generate
+from tests.serve.conftest import ASKED, Served
+
+
+def picture(served: Served, address: str) -> np.ndarray:
+    answer = served.client.get(address)
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+
+
+def test_a_run_gives_the_pictures_that_the_command_gives(served: Served) -> None:
+    done = served.run()
+    request = Request.checked({**ASKED, "model": served.settings.asked.model, "device": "cpu"})
+    (expected,) = generate(Session.open(request), request)
+    assert done["status"] == "done" and done["seed"] == 3
+    assert set(done["pictures"]) == set(expected.triplet.pictures())
+    for name, address in done["pictures"].items():
+        np.testing.assert_array_equal(picture(served, address), np.asarray(expected.triplet.pictures()[name]))
+
+
+def test_layers_composite_to_the_picture_layered(served: Served) -> None:
+    done = served.run()
+    layers = served.client.get(f"/v1/runs/{done['id']}/layers").json()
+    assert [layer["z"] for layer in layers["layers"]] == list(range(len(layers["layers"])))
+    exported = [
+        {key: layer[key] for key in ("picture", "name", "placement", "opacity", "visible", "blend", "group")}
+        for layer in layers["layers"]
+    ]
+    body = {"format": "png", "width": layers["width"], "height": layers["height"], "layers": exported}
+    answer = served.client.post("/v1/exports", json=body)
+    assert answer.status_code == 200, answer.text
+    flat = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
+    np.testing.assert_array_equal(flat, picture(served, done["pictures"]["layered"]))
+
+
+def test_events_tell_every_change_until_the_end(served: Served) -> None:
+    answer = served.client.post("/v1/runs", json=ASKED).json()
+    seen: list[dict[str, Any]] = []
+    tell = served.worker.store.progress
+
+    def told(*arguments: Any) -> None:
+        tell(*arguments)
+        seen.append(served.client.get(f"/v1/runs/{answer['id']}").json())
+
+    served.worker.store.progress = told  # type: ignore[method-assign]
+    served.worker.work()
+    assert [each["stage"] for each in seen] == ["loading", "sampling", "sampling", "sampling", "decoding", "writing"]
+    assert [each["done"] for each in seen if each["stage"] == "sampling"] == [0, 1, 2]
+    assert seen[2]["preview"].startswith("data:image/png;base64,")
+    stream = served.client.get(f"/v1/runs/{answer['id']}/events")
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert events(stream.text)[-1]["status"] == "done"
+
+
+def test_a_wrong_value_is_one_sentence(served: Served) -> None:
+    answer = served.client.post("/v1/runs", json=ASKED | {"harmony": 3})
+    assert answer.status_code == 422 and answer.json()["error"]["message"].endswith(".")
+    failed = served.run(width=63, height=64)
+    assert failed["status"] == "failed" and "divisible" in failed["error"]
+
+
+def test_a_waiting_run_is_cancelled_and_an_ended_one_forgotten(served: Served) -> None:
+    first = served.client.post("/v1/runs", json=ASKED).json()
+    assert served.client.get(f"/v1/runs/{first['id']}").json()["position"] == 0
+    assert served.client.delete(f"/v1/runs/{first['id']}").json()["status"] == "cancelled"
+    assert served.worker.work() == 0
+    done = served.run()
+    folder = next(served.settings.results.iterdir())
+    served.client.delete(f"/v1/runs/{done['id']}")
+    assert served.client.get(f"/v1/runs/{done['id']}").status_code == 404 and not folder.exists()
+
+
+def test_a_running_run_is_cancelled_between_two_steps(served: Served) -> None:
+    first = served.client.post("/v1/runs", json=ASKED).json()
+    tell = served.worker.store.progress
+
+    def told(run_id: str, stage: str, done: int, *more: Any) -> None:
+        tell(run_id, stage, done, *more)
+        if done == 1:
+            assert served.client.delete(f"/v1/runs/{run_id}").json()["status"] == "running"
+            served.worker._held, served.worker._cancelled = served.worker.store.beat("worker", 10.0, None)
+        assert done < 2, "it went on after it was cancelled"
+
+    served.worker.store.progress = told  # type: ignore[method-assign]
+    served.worker.work()
+    assert served.client.get(f"/v1/runs/{first['id']}").json()["status"] == "cancelled"
+    assert not list(served.settings.results.iterdir())
