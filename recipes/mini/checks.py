@@ -13,7 +13,7 @@ import torch
 
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.decoding import decode_picture, decode_transparency
-from layerfusion.evaluation.measures import Line, colour_gain, fit, interior, mean_overlap, wholeness
+from layerfusion.evaluation.measures import Line, colour_gain, explained, fit, interior, mean_overlap, wholeness
 from layerfusion.method.config import Mask
 from layerfusion.models import Vocabulary
 from layerfusion.transparency import encode_transparent
@@ -85,6 +85,24 @@ def wholenesses(triplets: Triplets) -> np.ndarray:
     pairs = zip(triplets.blended, triplets.foreground, strict=True)
     values = np.array([wholeness(blended, foreground[..., :3], foreground[..., 3]) for blended, foreground in pairs])
     return values[np.isfinite(values)] if np.isfinite(values).any() else np.full(1, np.nan)
+
+
+def thin_wholeness(triplets: Triplets, pictures: np.ndarray | None = None) -> float:
+    """Mean `wholeness` of the whole visible subject (alpha above one half), its thinnest parts included.
+
+    The blended pictures are judged, or (N, H, W, 3) others.
+    """
+    shown = triplets.blended if pictures is None else pictures
+    pairs = zip(shown, triplets.foreground, strict=True)
+    values = [explained(picture, foreground[..., :3], foreground[..., 3] > 0.5) for picture, foreground in pairs]
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def ghosts(blending: Triplets, independent: Triplets) -> float:
+    """How much the background streams of the same cases differ where the subject is: mean over its alpha, in [0, 1]."""
+    alpha = blending.foreground[..., 3]
+    difference = np.abs(blending.background - independent.background).mean(-1)
+    return float((alpha * difference).sum() / max(alpha.sum(), 1e-6))
 
 
 def sharpness(pictures: np.ndarray) -> float:
@@ -265,6 +283,17 @@ def alpha_errors(pipe: LayerFusionPipeline, world: World, passes: int = 8) -> tu
         )
         errors[spec.see_through].append(float((decoded - rgba)[:, 3:].abs().mean()))
     return float(np.mean(errors[True] + errors[False])), float(np.mean(errors[True]))
+
+
+@torch.no_grad()
+def autoencoder_psnr(pipe: LayerFusionPipeline, world: World, count: int = 24) -> float:
+    """Mean PSNR in dB of fresh composites that went through the autoencoder."""
+    values = []
+    for k in range(count):
+        picture = torch.from_numpy(world.sample(FRESH + k, "composite").picture).movedim(-1, 0)[None].float() / 255
+        again = pipe.vae.decode(pipe.vae.encode(2 * picture - 1).latent_dist.mean).sample / 2 + 0.5
+        values.append(-10 * np.log10(float((again.clamp(0, 1) - picture).square().mean())))
+    return float(np.mean(values))
 
 
 UNHEARD_OF = ("gryphon", "submarine", "volcano", "ballroom", "gryphons")

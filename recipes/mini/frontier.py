@@ -31,8 +31,8 @@ from layerfusion.evaluation import measures
 from layerfusion.files import atomic_write
 from layerfusion.models import defaults_for, load_pipeline
 from recipes.mini import checks, frontier_page
+from recipes.mini.material import SUBJECTS, unlit_references
 from recipes.mini.page import commit
-from recipes.mini.report import SUBJECTS, unlit_references
 from recipes.mini.triplets import Case, Sampling, Triplets, generate
 from recipes.mini.world import Tier, World
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from layerfusion.evaluation.measures import Line
+from layerfusion.files import atomic_write
 from recipes.mini.checks import Check, Named
 from recipes.mini.priors import TIMES, LayerScore
 
@@ -26,9 +31,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was measured."""
+    """Everything that was measured; `columns` are what other models, or other cases, gave in the same run, by check."""
 
     checks: list[Check]
+    columns: dict[str, dict[str, float]]
     rows: list[Row]
     layers: list[LayerScore]
     best_layer: tuple[str, int]
@@ -37,6 +43,53 @@ class Report:
     probe: dict[str, float]
     counts: str
     commit: str
+    machine: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `mini-report.json`."""
+        return {
+            "command": command_line(),
+            "commit": self.commit,
+            "machine": self.machine,
+            "counts": self.counts,
+            "checks": {
+                check.name: {
+                    "value": _number(check.value),
+                    "bar": check.bar,
+                    "at_least": check.at_least,
+                    "met": check.met,
+                }
+                for check in self.checks
+            },
+            "columns": {
+                name: {check: _number(value) for check, value in column.items()}
+                for name, column in self.columns.items()
+            },
+            "ablation": {row.name: {"slope": row.line.slope, "r": row.line.r} for row in self.rows},
+            "probe": self.probe,
+        }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+def write(report: Report, folder: Path) -> list[str]:
+    """Write page and JSON; what bars the report kept there so far met, and this one misses, a sentence each."""
+    file = folder / "mini-report.json"
+    former = json.loads(file.read_text(encoding="utf-8"))["checks"] if file.exists() else {}
+    for path, text in (
+        (folder / "mini-report.md", markdown(report, "images/mini")),
+        (file, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"),
+    ):
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return [
+        f"lost: {check.name} was {former[check.name]['value']:.3f} and is {check.value:.3f}, the bar is {check.bar:g}."
+        for check in report.checks
+        if not check.met and former.get(check.name, {}).get("met", False)
+    ]
 
 
 def command_line() -> str:
@@ -57,16 +110,17 @@ def markdown(report: Report, figures_at: str) -> str:
         "# The embedded model, measured",
         "",
         f"`{command_line()}` at commit `{report.commit}`: {report.counts}. Every picture is fresh: no training has "
-        f"seen its seed. {met} of {len(report.checks)} bars are met.",
+        f"seen its seed. {report.machine['cores']} cores of {report.machine['cpu']}, load "
+        f"{report.machine['load_average']}. {met} of {len(report.checks)} bars are met.",
         "",
-        "| check | measured | bar | |",
-        "| --- | --- | --- | --- |",
+        f"| check | measured | bar | |{''.join(f' {name} |' for name in report.columns)}",
+        f"| --- | --- | --- | --- |{' --- |' * len(report.columns)}",
     ]
     for check in report.checks:
         sign = "≥" if check.at_least else "≤"
-        lines.append(
-            f"| {check.name} | {check.value:.3f} | {sign} {check.bar:g} | {'met' if check.met else '**missed**'} |"
-        )
+        beside = [column.get(check.name, math.nan) for column in report.columns.values()]
+        cells = [check.name, _shown(check.value), f"{sign} {check.bar:g}", "met" if check.met else "**missed**"]
+        lines.append(f"| {' | '.join([*cells, *map(_shown, beside)])} |")
     probe = ", ".join(f"{name} {share:.1%}" for name, share in report.probe.items())
     lines += ["", f"The probe's own accuracy on fresh renders, the ceiling of what it can find: {probe}.", ""]
     lines += ablation_lines(report, figures_at) + prior_lines(report)
@@ -76,6 +130,10 @@ def markdown(report: Report, figures_at: str) -> str:
         *(f"![{text}]({figures_at}/{name})\n" for name, text in FIGURES.items()),
     ]
     return "\n".join(lines)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "–"
 
 
 FIGURES = {

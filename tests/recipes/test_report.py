@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,11 @@ import pytest
 import torch
 
 from layerfusion import LayerFusionPipeline
+from layerfusion.evaluation.measures import Line
 from layerfusion.models import Vocabulary, load_pipeline
-from recipes.mini import checks, priors, probes, report
+from recipes.mini import checks, material, priors, probes, report
 from recipes.mini.checks import Check
-from recipes.mini.page import markdown
+from recipes.mini.page import Report, markdown, write
 from recipes.mini.triplets import Case, Sampling, Triplets, generate
 from recipes.mini.world import World
 from recipes.mini.world.vocabulary import for_model
@@ -126,17 +129,57 @@ def test_the_report_is_whole(
         prior_pictures=2,
         per_object=1,
         pairs=2,
+        thin=1,
         subjects=1,
         figures=figures,
+        few_step=pipe,
+        beside=(pipe, Vocabulary.from_dict(for_model("core", ["penguin glass bottle snowy forest beach at night"]))),
     )
+    monkeypatch.setattr(material, "THIN", ("glass bottle",))
     result = report.measure(pipe, small, args, Sampling(steps=1, batch=3, passes=1))
-    assert len(result.checks) == 19
+    assert len(result.checks) == 25
     assert [row.name for row in result.rows] == ["independent", checks.OWN]
+    # The same weights on the same cases: what was asked of a part of the cases equals that part of what was asked.
+    assert len(result.columns) == 3
+    part, other = (result.columns[name] for name in ("on the cases of the former model", "the former model"))
+    differing = {name for name in part if part[name] != pytest.approx(other[name], abs=1e-4, nan_ok=True)}
+    assert differing <= {"two subjects of one prompt, both named in their places", *(n for n in part if "seconds" in n)}
     page = markdown(result, "images")
-    assert page.count("| met |") + page.count("**missed**") == 19
+    assert page.count("| met |") + page.count("**missed**") == 25
     drawn = {path.name for path in figures.iterdir()}
     assert {name for name in drawn if f"images/{name}" in page} == drawn
     assert page.count("![") == len(drawn)
+    assert write(result, tmp_path) == []
+    kept = json.loads((tmp_path / "mini-report.json").read_text())
+    assert kept["machine"]["cores"] and kept["commit"] and len(kept["checks"]) == 25
+
+
+def test_a_bar_that_was_met_and_is_missed_now_is_named(tmp_path: Path) -> None:
+    def kept(value: float) -> list[str]:
+        machine = {"cpu": "any", "cores": 2, "load_average": 0.1}
+        line, check = Line(1, 0, 1), Check("wholeness", value, 0.9)
+        return write(Report([check], {}, [], [], ("a", 1), ("a", 1), line, {}, "", "", machine), tmp_path)
+
+    assert kept(0.8) == []  # nothing was kept before
+    assert kept(0.95) == []
+    assert kept(0.92) == []  # worse, and met
+    (sentence,) = kept(0.85)
+    assert sentence == "lost: wholeness was 0.920 and is 0.850, the bar is 0.9."
+
+
+def test_thin_things_are_judged_to_their_edges_and_ghosts_inside_the_alpha() -> None:
+    rng = np.random.default_rng(0)
+    alpha = np.zeros((1, 64, 64, 1), np.float32)
+    alpha[:, 8:56, 30:32] = 1  # too thin for an interior
+    colour = rng.random((1, 64, 64, 3), np.float32)
+    picture = rng.random((1, 64, 64, 3), np.float32)
+    whole = Triplets((Case("x", "y", 1),), np.concatenate([colour, alpha], -1), picture, 0.5 * colour, picture)
+    assert np.isnan(checks.wholenesses(whole)).all()
+    assert checks.thin_wholeness(whole) == pytest.approx(1, abs=1e-4)
+    assert checks.thin_wholeness(whole, picture) < 0.2
+    changed = replace(whole, background=picture + 0.25 * alpha)
+    assert checks.ghosts(changed, whole) == pytest.approx(0.25, abs=1e-4)
+    assert checks.ghosts(replace(whole, background=picture + 0.25 * (1 - alpha)), whole) == pytest.approx(0, abs=1e-6)
 
 
 checks_ablations = checks.ablations

@@ -66,7 +66,11 @@ def wholeness(picture: np.ndarray, foreground: np.ndarray, alpha: np.ndarray) ->
         foreground: The foreground's colour, straight.
         alpha: The foreground's.
     """
-    where = interior(alpha)
+    return explained(picture, foreground, interior(alpha))
+
+
+def explained(picture: np.ndarray, foreground: np.ndarray, where: np.ndarray) -> float:
+    """R² of `wholeness` over any region, (H, W) bool."""
     if where.sum() < FEWEST:
         return float("nan")
     p, f = (x[where].astype(float) - x[where].astype(float).mean(0) for x in (picture, foreground))
