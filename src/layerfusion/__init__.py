@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "Control",
+    "Foreground",
     "Layer",
     "LayerFusionConfig",
     "LayerFusionError",
@@ -17,6 +18,7 @@ __all__ = [
 if TYPE_CHECKING:
     from layerfusion.controls import Control
     from layerfusion.errors import LayerFusionError
+    from layerfusion.foregrounds import Foreground
     from layerfusion.layers import Layer, LayerStack
     from layerfusion.method import LayerFusionConfig
     from layerfusion.output import LayerFusionOutput
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Control": "controls",
+    "Foreground": "foregrounds",
     "Layer": "layers",
     "LayerFusionConfig": "method",
     "LayerFusionError": "errors",

@@ -1,6 +1,8 @@
 """From latents to pictures: the VAE and the transparent decoder, in a wider type where a narrow one overflows."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +11,8 @@ from diffusers.utils import logging
 from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.relighting import relight
+from layerfusion.placing import Places
+from layerfusion.relighting import RelitSubject, laid_over, linear_of_srgb, relight_several, srgb_of_linear
 from layerfusion.transparency import TransparentDecoder, settle_alpha
 
 if TYPE_CHECKING:
@@ -27,6 +30,18 @@ def unscale_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     return latents * as_channels[1] / vae.config.scaling_factor + as_channels[0]
 
 
+@dataclass(frozen=True)
+class DecodedSubject:
+    """One of several foregrounds of B triplets: its pictures by name, (B, 4, H, W), and where they lie.
+
+    `foreground` and `relit` are in the foreground's own frame, which `placements` carry to the scene's, B of them:
+    (a, b, c, d, e, f) in pixels, as `layerfusion.layers.Affine` has it. `shadow` and `light` are in the scene's.
+    """
+
+    pictures: dict[str, Tensor]
+    placements: list[tuple[float, float, float, float, float, float]]
+
+
 def decode_triplets(
     vae: AutoencoderKL,
     decoder: TransparentDecoder,
@@ -34,8 +49,9 @@ def decode_triplets(
     passes: int = 8,
     clean_alpha: bool = True,
     held: "Held | None" = None,
-) -> dict[str, Tensor]:
-    """Latents (3, B, 4, h, w) of foreground, blended and background → the pictures of B triplets, by name.
+    places: Places | None = None,
+) -> tuple[dict[str, Tensor], list[DecodedSubject]]:
+    """Latents (S, B, 4, h, w) of the foregrounds, blended and background → the pictures of B triplets, by name.
 
     One stream at a time, which bounds the memory. Given pictures (`held`) are not decoded, but taken as they are.
 
@@ -45,36 +61,72 @@ def decode_triplets(
         passes: Of the transparent decoder, 8 or 1.
         clean_alpha: Whether alpha is settled (`settle_alpha`), or stays as it was decoded.
         held: The pictures that the run was given.
+        places: Where the foregrounds stand; their extents are taken from the decoded alphas.
 
     Returns:
-        `foreground` (RGBA), `background`, `blended`, `composite` (the foreground over the background), `premultiplied`
-        (the foreground over mid-grey), and `relit`, `shadow`, `light`, `layered` as `relight` gives them; each
-        (B, 3 or 4, 8h, 8w) in [0, 1], float32.
+        `foreground` (RGBA, all of them in the scene, one over the other), `background`, `blended`, `composite` (the
+        foreground over the background), `premultiplied` (the foreground over mid-grey), and `relit`, `shadow`, `light`,
+        `layered` as `relight` gives them; each (B, 3 or 4, 8h, 8w) in [0, 1], float32. Then, where there are several
+        foregrounds or one has a place, each of them, from the farthest to the nearest.
     """
-    of_foreground, of_blended, of_background = latents
+    *of_foregrounds, of_blended, of_background = latents
     pictures: dict[str, Tensor] = {} if held is None else held.whole(latents.device)
-    if "foreground" in pictures:
-        rgb, alpha = pictures["foreground"].split([3, 1], dim=1)
-        pictures["premultiplied"] = 0.5 + (rgb - 0.5) * alpha
-    else:
-        pictures["premultiplied"] = decode_picture(vae, of_foreground)
-        foreground = decode_transparency(vae, decoder, pictures["premultiplied"], of_foreground, passes)
-        pictures["foreground"] = settle_alpha(foreground) if clean_alpha else foreground
+    given = [] if held is None else held.cutouts(latents.device)
+
+    def decoded(index: int) -> tuple[Tensor, Tensor]:
+        if (cutout := given[index] if given else None) is not None:
+            rgb, alpha = cutout.split([3, 1], dim=1)
+            return cutout, 0.5 + (rgb - 0.5) * alpha
+        grey = decode_picture(vae, of_foregrounds[index])
+        rgba = decode_transparency(vae, decoder, grey, of_foregrounds[index], passes)
+        return settle_alpha(rgba) if clean_alpha else rgba, grey
+
+    frames, greys = map(list, zip(*(decoded(index) for index in range(len(of_foregrounds))), strict=True))
     for name, stream in (("background", of_background), ("blended", of_blended)):
         if name not in pictures:
             pictures[name] = decode_picture(vae, stream)
     if held is not None:
-        pictures = held.laid_back(pictures, vae, of_background)
-    rgb, alpha = pictures["foreground"].split([3, 1], dim=1)
-    relit = relight(pictures["foreground"], pictures["background"], pictures["blended"])
+        frames, pictures = held.laid_back(list(frames), pictures, vae, of_background)
+    if len(frames) == 1 and places is None:
+        pictures["foreground"], pictures["premultiplied"] = frames[0], greys[0]
+        return pictures | _met([pictures["foreground"]], pictures)[0], []
+    for index, frame in enumerate(frames):
+        if places is not None:
+            places.found(index, frame[:, 3:])
+    laid = frames if places is None else [places.laid(index, frame) for index, frame in enumerate(frames)]
+    together, relit = _met(laid, pictures)
+    rgb, alpha = together["foreground"].split([3, 1], dim=1)
+    together["premultiplied"] = 0.5 + (rgb - 0.5) * alpha
+    return pictures | together, [_subject(*each, places) for each in zip(count(), frames, relit, strict=False)]
+
+
+def _met(foregrounds: list[Tensor], pictures: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[RelitSubject]]:
+    """What foregrounds in the scene, a background and a blended picture make together; and each foreground relit."""
+    foreground = laid_over(foregrounds)
+    rgb, alpha = foreground.split([3, 1], dim=1)
+    relit, each = relight_several(foregrounds, pictures["background"], pictures["blended"])
     return {
-        **pictures,
+        "foreground": foreground,
         "composite": rgb * alpha + pictures["background"] * (1 - alpha),
         "relit": relit.relit,
         "shadow": relit.shadow,
         "light": relit.light,
         "layered": relit.layered,
-    }
+    }, each
+
+
+def _subject(index: int, frame: Tensor, relit: RelitSubject, places: Places | None) -> DecodedSubject:
+    height, width = frame.shape[-2:]
+    if places is None or not places.placed(index):
+        own, placements = relit.relit, [(1.0, 0.0, 0.0, 0.0, 1.0, 0.0)] * len(frame)
+    else:
+        # Where its frame reaches out of the scene, nothing is known of the light.
+        known = places.to_frame(index, torch.ones_like(frame[:, :1]))
+        gain = places.to_frame(index, relit.gain) + 1 - known
+        own = torch.cat([srgb_of_linear(linear_of_srgb(frame[:, :3]) * gain).clamp(0, 1), frame[:, 3:]], dim=1)
+        axes = [place.axes() for place in places.each[index]]
+        placements = [(sx, 0.0, tx * width, 0.0, sy, ty * height) for (sx, tx), (sy, ty) in axes]
+    return DecodedSubject({"foreground": frame, "relit": own, "shadow": relit.shadow, "light": relit.light}, placements)
 
 
 def decode_picture(vae: AutoencoderKL, latents: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class EncodingMixin(TextualInversionLoaderMixin, IPAdapterMixin):
     def encode(self, inputs: Inputs) -> Conditions:
         """Prompts, and pictures for IP-Adapters → what the rows of the batch are conditioned on, on the device."""
         device, layout = self._execution_device, inputs.layout
-        foreground, background = (
+        *foregrounds, background = (
             Encoded(
                 *self.encode_prompt(
                     **prompts.repeated(inputs.pairs),
@@ -38,25 +38,28 @@ class EncodingMixin(TextualInversionLoaderMixin, IPAdapterMixin):
                     lora_scale=(inputs.cross_attention_kwargs or {}).get("scale"),
                 )
             )
-            for prompts in (inputs.foreground, inputs.background)
+            for prompts in (*inputs.foreground, inputs.background)
         )
-        if inputs.foreground.eos is None:
-            tokenizer = self.tokenizer or self.tokenizer_2
-            eos = first_eos(tokenizer, self.maybe_convert_prompt(as_list(inputs.foreground.prompt), tokenizer))
-        else:
-            eos = torch.tensor(inputs.foreground.eos)
+        ends = []
+        for prompts in inputs.foreground:
+            if prompts.eos is None:
+                tokenizer = self.tokenizer or self.tokenizer_2
+                eos = first_eos(tokenizer, self.maybe_convert_prompt(as_list(prompts.prompt), tokenizer))
+            else:
+                eos = torch.tensor(prompts.eos)
+            ends.append(repeat_to(inputs.pairs, eos).repeat_interleave(inputs.num_images_per_prompt))
         time_ids = self._get_add_time_ids(
             inputs.original_size or (inputs.height, inputs.width),
             inputs.crops_coords_top_left,
             inputs.target_size or (inputs.height, inputs.width),
-            dtype=foreground.prompt_embeds.dtype,
-            text_encoder_projection_dim=foreground.pooled_prompt_embeds.shape[-1],
+            dtype=background.prompt_embeds.dtype,
+            text_encoder_projection_dim=background.pooled_prompt_embeds.shape[-1],
         )
         conditions = stack_conditions(
             layout,
-            {FOREGROUND: foreground, BLENDED: background, BACKGROUND: background},
+            dict(zip(layout.foregrounds, foregrounds, strict=True)) | {BLENDED: background, BACKGROUND: background},
             time_ids.to(device),
-            repeat_to(inputs.pairs, eos).repeat_interleave(inputs.num_images_per_prompt).to(device),
+            torch.cat(ends).to(device),
         )
         return replace(conditions, **self._encode_pictures(inputs))
 
@@ -90,4 +93,7 @@ class EncodingMixin(TextualInversionLoaderMixin, IPAdapterMixin):
             encoded[name] = self.prepare_ip_adapter_image_embeds(
                 listed, embeds, self._execution_device, layout.batch, layout.guidance
             )
-        return stack_pictures(layout, {BLENDED: encoded.get(BACKGROUND)} | encoded, self.unet.dtype)
+        of_streams = dict.fromkeys(layout.foregrounds, encoded.get(FOREGROUND)) | {
+            name: encoded.get(BACKGROUND) for name in layout.plain
+        }
+        return stack_pictures(layout, of_streams, self.unet.dtype)

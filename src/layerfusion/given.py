@@ -1,7 +1,7 @@
 """The pictures that a call is given in place of prompts alone: read, checked, and brought to one size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ Pictures = Picture | Sequence[Picture | None]
 
 CHANNELS = {"foreground": 4, "background": 3, "blended": 3, "mask": 1}
 MODES = {4: "RGBA", 3: "RGB", 1: "L"}
+FILLED = 0.8  # of a side of its own frame, how much the subject of a cut-out takes
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Given:
         mask: Where the subject is in a blended picture, or may be in a background: (1, H, W), 1 for the subject.
         strength: For a foreground and a background that are both given, how much of the run the blended picture is
             made anew, in (0, 1]; None takes `STRENGTH`.
+        nearer: With several foregrounds, the cut-outs of those after the first, a list like `foreground` for each.
     """
 
     foreground: list[Tensor | None]
@@ -38,6 +40,7 @@ class Given:
     blended: list[Tensor | None]
     mask: list[Tensor | None]
     strength: float | None = None
+    nearer: list[list[Tensor | None]] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -61,28 +64,49 @@ class Given:
                 raise LayerFusionError(
                     f"there are {len(pictures)} of the {name} for {count} pairs; give as many, or one."
                 )
-        return cls(**{name: _repeated(pictures, count) for name, pictures in lists.items()}, strength=strength)
+        each: dict[str, Any] = {name: _repeated(pictures, count) for name, pictures in lists.items()}
+        return cls(**each, strength=strength)
 
     @property
     def count(self) -> int:
         """How many pairs it is for; 0 where nothing is given."""
         return len(self.foreground)
 
+    @property
+    def cutouts(self) -> list[list[Tensor | None]]:
+        """The cut-outs of each foreground stream, from the farthest on."""
+        return [self.foreground, *self.nearer]
+
+    def with_cutouts(self, cutouts: list[list[Tensor | None]]) -> "Given":
+        """The same with a cut-out, or None, for each foreground stream and pair; a single pair goes with every one."""
+        count = max(self.count, len(cutouts[0]))
+        lists: dict[str, Any] = {name: _repeated(getattr(self, name), count) for name in CHANNELS}
+        streams = [_repeated(stream, count) for stream in cutouts]
+        return replace(self, **lists | {"foreground": streams[0]}, nearer=streams[1:])
+
+    def all_cut(self, index: int) -> bool:
+        """Whether every foreground of one pair is given."""
+        return all(stream[index] is not None for stream in self.cutouts)
+
     def __bool__(self) -> bool:
-        return any(picture is not None for name in CHANNELS for picture in getattr(self, name))
+        others = (getattr(self, name) for name in CHANNELS if name != "foreground")
+        return any(picture is not None for pictures in (*others, *self.cutouts) for picture in pictures)
 
     @cached_property
     def size(self) -> tuple[int, int] | None:
         """(height, width) of every picture; None where nothing is given."""
-        found = [(p.shape[-2], p.shape[-1]) for name in CHANNELS for p in getattr(self, name) if p is not None]
+        lists = [*(getattr(self, name) for name in CHANNELS), *self.nearer]
+        found = [(p.shape[-2], p.shape[-1]) for pictures in lists for p in pictures if p is not None]
         return found[0] if found else None
 
     def repeated(self, pairs: int, images: int) -> "Given":
         """For a batch of pairs x images triplets, pair after pair."""
-        lists = {
-            name: [each for each in _repeated(getattr(self, name), pairs) for _ in range(images)] for name in CHANNELS
-        }
-        return Given(**lists, strength=self.strength)
+
+        def repeated(pictures: list[Tensor | None]) -> list[Tensor | None]:
+            return [each for each in _repeated(pictures, pairs) for _ in range(images)]
+
+        lists: dict[str, Any] = {name: repeated(getattr(self, name)) for name in CHANNELS}
+        return replace(self, **lists, nearer=[repeated(stream) for stream in self.nearer])
 
     def check(self, has_encoder: bool, has_decoder: bool) -> None:
         """Raise a LayerFusionError for what is contradictory.
@@ -91,15 +115,17 @@ class Given:
             has_encoder: Whether a cut-out can be encoded.
             has_decoder: Whether the first pass can find where the subject will be.
         """
-        for name in CHANNELS:
-            for picture in getattr(self, name):
+        lists = [*((name, getattr(self, name)) for name in CHANNELS), *(("foreground", s) for s in self.nearer)]
+        for name, pictures in lists:
+            for picture in pictures:
                 if picture is not None and tuple(picture.shape[-2:]) != self.size:
                     wanted, found = (f"{s[1]}x{s[0]}" for s in (self.size or (0, 0), picture.shape[-2:]))
                     raise LayerFusionError(f"the {name} is {found}, another picture {wanted}; make them alike.")
         if self.strength is not None and not 0 < self.strength <= 1:
             raise LayerFusionError(f"strength is {self.strength}; give a number above 0, up to 1.")
         both = False
-        for f, g, p, m in zip(self.foreground, self.background, self.blended, self.mask, strict=True):
+        for b, (g, p, m) in enumerate(zip(self.background, self.blended, self.mask, strict=True)):
+            f = self.foreground[b] if self.all_cut(b) else None
             both |= f is not None and g is not None and p is None
             if f is not None and g is not None and p is not None:
                 raise LayerFusionError("foreground, background and blended picture are all given; leave one out.")
@@ -110,7 +136,8 @@ class Given:
                 )
             if p is not None and f is None and m is None:
                 raise LayerFusionError("a blended picture comes without a mask; give one of where its subject is.")
-            if (f is not None or m is not None or p is not None) and not has_encoder:
+            cut = any(stream[b] is not None for stream in self.cutouts)
+            if (cut or m is not None or p is not None) and not has_encoder:
                 raise LayerFusionError(
                     "the pipeline has no transparent_encoder to put a cut-out into a latent with; load one."
                 )
@@ -120,6 +147,33 @@ class Given:
                 )
         if self.strength is not None and not both:
             raise LayerFusionError("strength acts on the blend of a given foreground and background; give both.")
+
+
+def cutout_of(image: Picture) -> Tensor:
+    """A cut-out as (4, H, W), float32 in [0, 1]; errors as for `Given.of`."""
+    return _tensor(image, "foreground")
+
+
+def framed(cutout: Tensor, size: tuple[int, int]) -> Tensor:
+    """A cut-out (4, h, w) in a frame of `size`, as a model would draw it: its subject in the middle, with room around.
+
+    One that has this size stays as it is.
+    """
+    if tuple(cutout.shape[-2:]) == size:
+        return cutout
+    visible = cutout[3] > 0
+    rows, columns = (visible.any(axis).nonzero()[:, 0] for axis in (1, 0))
+    result = torch.zeros(4, *size)
+    if not len(rows):
+        return result
+    rgb, alpha = cutout[None, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].split([3, 1], dim=1)
+    scale = min(FILLED * room / side for room, side in zip(size, alpha.shape[-2:], strict=True))
+    height, width = (max(1, round(scale * side)) for side in alpha.shape[-2:])
+    light, alpha = (F.interpolate(x, (height, width), mode="bilinear", antialias=True) for x in (rgb * alpha, alpha))
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    inside = torch.cat([light / alpha.clamp(min=1e-6), alpha], dim=1)[0].clamp(0, 1)
+    result[:, top : top + height, left : left + width] = inside
+    return result
 
 
 def pad_to(picture: Tensor, size: tuple[int, int]) -> Tensor:

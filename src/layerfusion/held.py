@@ -17,7 +17,9 @@ from torch import Tensor
 from layerfusion.decoding import decode_picture
 from layerfusion.given import Given, pad_to
 from layerfusion.latents import encode_cutout, encode_picture
-from layerfusion.method import BACKGROUND, BLENDED, FOREGROUND
+from layerfusion.method import BACKGROUND, BLENDED, foreground_names
+from layerfusion.placing import Places
+from layerfusion.relighting import laid_over
 from layerfusion.transparency import TransparentEncoder
 
 SEEN = 0.05  # alpha above which a pixel belongs to the subject
@@ -69,12 +71,14 @@ class Held:
     Attributes:
         given: B pictures of each kind, at their own size.
         size: (height, width) of the run, which that size is padded to.
-        alpha: (B, 1, height, width), where the subject is, or may be; on the CPU, as the pictures.
+        alpha: (B, 1, height, width), where the subjects are, or may be, in the scene; on the CPU, as the pictures.
+        places: Where the foregrounds stand; None where each fills the scene.
     """
 
     given: Given
     size: tuple[int, int]
     alpha: Tensor
+    places: Places | None = None
 
     def holds(
         self, vae: AutoencoderKL, encoder: TransparentEncoder | None, noise: Tensor, names: tuple[str, ...]
@@ -93,7 +97,7 @@ class Held:
                 if name not in plan:
                     continue
                 picture, hold = (x[None].to(noise.device) for x in plan[name])
-                if name == FOREGROUND:
+                if name not in (BLENDED, BACKGROUND):
                     assert encoder is not None  # `Given.check` has seen to it
                     encoded = encode_cutout(vae, encoder, picture)
                 else:
@@ -110,18 +114,19 @@ class Held:
 
     def _plan(self, index: int) -> dict[str, tuple[Tensor, Tensor]]:
         """For each stream of one triplet that is held, its picture (C, H, W) and for how long (1, H, W)."""
-        foreground, background, blended, mask = (
+        background, blended, mask = (
             None if picture is None else pad_to(picture[None], self.size)[0]
-            for picture in (
-                getattr(self.given, name)[index] for name in ("foreground", "background", "blended", "mask")
-            )
+            for picture in (getattr(self.given, name)[index] for name in ("background", "blended", "mask"))
         )
+        foreground = self.scene(index) if self.given.all_cut(index) else None
         alpha = self.alpha[index : index + 1]
         near = reach(alpha)[0]
         always = torch.ones_like(near)
         plan: dict[str, tuple[Tensor, Tensor]] = {}
-        if foreground is not None:
-            plan[FOREGROUND] = (foreground, always)
+        names = foreground_names(len(self.given.cutouts))
+        for name, stream in zip(names, self.given.cutouts, strict=True):
+            if (cutout := stream[index]) is not None:
+                plan[name] = (pad_to(cutout[None], self.size)[0], always)
         if background is not None:
             plan[BACKGROUND] = (background, always)
         if blended is not None:
@@ -131,7 +136,7 @@ class Held:
             if foreground is None:
                 cutout = torch.cat([blended, alpha[0]])
                 solid = erode(alpha > 0.5, REACH / 2)[0].float()
-                plan[FOREGROUND] = (cutout, torch.maximum(1 - near, BORDER + (INSIDE - BORDER) * solid))
+                plan[names[0]] = (cutout, torch.maximum(1 - near, BORDER + (INSIDE - BORDER) * solid))
         elif foreground is not None and background is not None:
             rgb, a = foreground.split([3, 1])
             kept = 1 - (STRENGTH if self.given.strength is None else self.given.strength)
@@ -139,15 +144,34 @@ class Held:
         elif background is not None:
             plan[BLENDED] = (background, 1 - near)
             if mask is not None:
-                plan[FOREGROUND] = (torch.zeros(4, *self.size), 1 - near)
+                plan[names[0]] = (torch.zeros(4, *self.size), 1 - near)
         elif foreground is not None:
             rgb, a = foreground.split([3, 1])
             plan[BLENDED] = (0.5 + (rgb - 0.5) * a, STEADY * erode(alpha > 0.9, FEATHER)[0].float())
         return plan
 
+    def scene(self, index: int) -> Tensor:
+        """The cut-outs of one triplet, each in its place and one over the other: (4, *size)."""
+        laid = []
+        for number, stream in enumerate(self.given.cutouts):
+            cutout = stream[index]
+            assert cutout is not None
+            frame = pad_to(cutout[None], self.size)
+            laid.append(frame if self.places is None else self.places.of(index).laid(number, frame))
+        return laid_over(laid)[0]
+
+    def cutouts(self, device: torch.device) -> list[Tensor | None]:
+        """For each foreground stream, the cut-outs (B, 4, height, width) if all B triplets are given one."""
+        return [
+            pad_to(torch.stack([one for one in stream if one is not None]), self.size).to(device)
+            if all(one is not None for one in stream)
+            else None
+            for stream in self.given.cutouts
+        ]
+
     def whole(self, device: torch.device) -> dict[str, Tensor]:
         """By stream, the pictures (B, C, height, width) that all B triplets are given."""
-        given = {name: getattr(self.given, name) for name in (FOREGROUND, BACKGROUND, BLENDED)}
+        given = {name: getattr(self.given, name) for name in (BACKGROUND, BLENDED)}
         return {
             name: pad_to(torch.stack(pictures), self.size).to(device)
             for name, pictures in given.items()
@@ -155,37 +179,46 @@ class Held:
         }
 
     def laid_back(
-        self, pictures: dict[str, Tensor], vae: AutoencoderKL, background_latents: Tensor
-    ) -> dict[str, Tensor]:
+        self, frames: list[Tensor], pictures: dict[str, Tensor], vae: AutoencoderKL, background_latents: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The decoded pictures (B, C, H, W), with the given pixels in place of what the autoencoder made of them.
+
+        `frames` are the foregrounds, `pictures` the background and the blended picture.
 
         A given picture comes back as it is. A blended picture is its background's own pixels out of the subject's
         reach; within it, what the autoencoder lost of the background is added again where the subject is not.
         """
-        result = dict(pictures)
-        foreground, background, blended = (result[name].clone() for name in (FOREGROUND, BACKGROUND, BLENDED))
+        frames = [frame.clone() for frame in frames]
+        for frame, stream in zip(frames, self.given.cutouts, strict=True):
+            for b, cutout in enumerate(stream):
+                if cutout is not None:
+                    frame[b] = pad_to(cutout[None], self.size)[0].to(frame)
+        laid = frames if self.places is None else [self.places.laid(k, frame) for k, frame in enumerate(frames)]
+        alphas = laid_over(laid)[:, 3:]
+        background, blended = (pictures[name].clone() for name in (BACKGROUND, BLENDED))
         for b in range(self.given.count):
-            f, g, p = (
-                None if picture is None else pad_to(picture[None], self.size)[0].to(foreground)
-                for picture in (getattr(self.given, name)[b] for name in ("foreground", "background", "blended"))
+            g, p = (
+                None if picture is None else pad_to(picture[None], self.size)[0].to(background)
+                for picture in (getattr(self.given, name)[b] for name in ("background", "blended"))
             )
-            if f is not None:
-                foreground[b] = f
-            possible = reach(self.alpha[b : b + 1]).to(foreground)[0]
-            near = torch.minimum(possible, reach(foreground[b : b + 1, 3:])[0])
+            possible = reach(self.alpha[b : b + 1]).to(background)[0]
+            near = torch.minimum(possible, reach(alphas[b : b + 1])[0])
             if g is not None:
                 background[b] = g
                 if p is None:
                     lost = g - decode_picture(vae, background_latents[b : b + 1])[0]
-                    bare = 1 - dilate(foreground[b : b + 1, 3:], FEATHER / 2)[0]
+                    bare = 1 - dilate(alphas[b : b + 1], FEATHER / 2)[0]
                     blended[b] = (g + (blended[b] + lost * bare - g) * near).clamp(0, 1)
             elif p is not None:
                 background[b] = p + (background[b] - p) * possible
             if p is not None:
                 blended[b] = p
         height, width = self.given.size or self.size
-        result |= {FOREGROUND: foreground, BACKGROUND: background, BLENDED: blended}
-        return {name: picture[..., :height, :width] for name, picture in result.items()}
+        result = pictures | {BACKGROUND: background, BLENDED: blended}
+        return (
+            [frame[..., :height, :width] for frame in frames],
+            {name: picture[..., :height, :width] for name, picture in result.items()},
+        )
 
 
 def dilate(alpha: Tensor, distance: float) -> Tensor:

@@ -13,7 +13,9 @@ from layerfusion.given import Given, pad_to
 from layerfusion.held import Held
 from layerfusion.inputs import Inputs
 from layerfusion.method import StreamLayout
+from layerfusion.placing import Places
 from layerfusion.sampling import Sampler, clone
+from layerfusion.transparency import settle_alpha
 
 FIRST_PASS_STEPS = 8
 """Enough to know where a subject will stand, and how large."""
@@ -23,6 +25,7 @@ class HoldingMixin:
     """`hold` of `LayerFusionPipeline`."""
 
     scheduler: Any
+    unet: Any
     vae: Any
     transparent_decoder: Any
     transparent_encoder: Any
@@ -45,12 +48,26 @@ class HoldingMixin:
                 f"a {type(self.scheduler).__name__} cannot noise a given picture; choose another scheduler."
             )
         size = (inputs.height, inputs.width)
+        places = sampler.places
+        if places is not None:
+            for index, stream in enumerate(given.cutouts):
+                for triplet, cutout in enumerate(stream):
+                    if cutout is not None:
+                        places.fixed(index, triplet, pad_to(cutout[None], size)[0, 3])
         found = self._first_pass(sampler) if _needs_first_pass(given) else None
-        sampler.held = Held(given, size, _subjects(given, size, found))
+        sampler.held = Held(given, size, _subjects(given, size, found, places), places)
         sampler.holds = sampler.held.holds(self.vae, self.transparent_encoder, sampler.noise, sampler.layout.names)
 
-    def _first_pass(self, run: Sampler) -> Tensor:
-        """The alpha that the foregrounds of a run will have, nearly: (B, 1, H, W) on the CPU."""
+    def alpha_of(self, latents: Tensor) -> Tensor:
+        """The alpha (B, 1, 8h, 8w) of clean foreground latents (B, 4, h, w), in one pass."""
+        latents = latents.to(self.unet.dtype)
+        rgba = decode_transparency(
+            self.vae, self.transparent_decoder, decode_picture(self.vae, latents), latents, passes=1
+        )
+        return settle_alpha(rgba)[:, 3:]
+
+    def _first_pass(self, run: Sampler) -> list[Tensor]:
+        """The alphas that the foregrounds of a run will have, nearly, in their own frames: (B, 1, H, W) on the CPU."""
         scheduler = copy.deepcopy(self.scheduler)
         scheduler.set_timesteps(FIRST_PASS_STEPS, device=run.noise.device)
         layout = StreamLayout(run.layout.batch, run.layout.guidance, run.layout.foregrounds, plain=())
@@ -72,28 +89,33 @@ class HoldingMixin:
         with first.joint.installed():
             for i, t in first.steps():
                 first.step(i, t)
-        latents = first.latents[0]
-        picture = decode_picture(self.vae, latents)
-        return decode_transparency(self.vae, self.transparent_decoder, picture, latents, passes=1)[:, 3:].cpu()
+        return [self.alpha_of(latents).cpu() for latents in first.latents]
 
 
 def _needs_first_pass(given: Given) -> bool:
-    """Whether there is a background whose subject is generated, and nothing says where it will be."""
+    """Whether there is a background of which a subject is generated, and nothing says where it will be."""
     return any(
-        g is not None and f is None and p is None and m is None
-        for f, g, p, m in zip(given.foreground, given.background, given.blended, given.mask, strict=True)
+        g is not None and not given.all_cut(b) and p is None and m is None
+        for b, (g, p, m) in enumerate(zip(given.background, given.blended, given.mask, strict=True))
     )
 
 
-def _subjects(given: Given, size: tuple[int, int], found: Tensor | None) -> Tensor:
-    """Where the subject of every triplet is: its given alpha, the mask, or what a first pass found: (B, 1, *size)."""
-    alphas = []
-    for b in range(given.count):
-        foreground, mask = given.foreground[b], given.mask[b]
-        if foreground is not None:
-            alphas.append(pad_to(foreground[None, 3:], size))
-        elif mask is not None:
-            alphas.append(pad_to(mask[None], size))
-        else:
-            alphas.append(torch.zeros(1, 1, *size) if found is None else found[b : b + 1])
-    return torch.cat(alphas)
+def _subjects(given: Given, size: tuple[int, int], found: list[Tensor] | None, places: Places | None) -> Tensor:
+    """Where the subjects of every triplet are, (B, 1, *size): given alphas, the mask, or what a first pass found."""
+    streams = []
+    for index, cutouts in enumerate(given.cutouts):
+        alphas = []
+        for b, cutout in enumerate(cutouts):
+            mask = given.mask[b]
+            if cutout is not None:
+                alphas.append(pad_to(cutout[None, 3:], size))
+            elif mask is not None:
+                alphas.append(pad_to(mask[None], size))
+            else:
+                alphas.append(torch.zeros(1, 1, *size) if found is None else found[index][b : b + 1])
+        alpha = torch.cat(alphas)
+        if places is not None:
+            places.found(index, alpha)
+            alpha = places.to_scene(index, alpha)
+        streams.append(alpha)
+    return torch.stack(streams).amax(0)

@@ -12,11 +12,14 @@ from torch import Tensor
 from layerfusion.controls import Control, Controls
 from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
-from layerfusion.given import Given, Pictures
-from layerfusion.method import BACKGROUND, BLENDED, FOREGROUND, LayerFusionConfig, StreamLayout
+from layerfusion.foregrounds import MAX_FOREGROUNDS, Foreground, farthest_first
+from layerfusion.given import Given, Pictures, cutout_of, framed
+from layerfusion.method import BACKGROUND, BLENDED, FOREGROUND, LayerFusionConfig, StreamLayout, foreground_names
+from layerfusion.placing import Place, Places
 from layerfusion.prompts import Prompt, Prompts
 from layerfusion.sampling import Generators
 
+Foregrounds = Sequence[Foreground] | Sequence[Sequence[Foreground]]
 OutputType = Literal["pil", "np", "pt", "latent"]
 
 
@@ -35,6 +38,7 @@ class Inputs:
     distilled: bool
     foreground_prompt: Prompt | None = None
     background_prompt: Prompt | None = None
+    foregrounds: Foregrounds | None = None
     foreground_image: Pictures | None = None
     background_image: Pictures | None = None
     blended_image: Pictures | None = None
@@ -116,13 +120,53 @@ class Inputs:
 
     @cached_property
     def given(self) -> Given:
-        """The given pictures, of as many pairs as there are lists of them."""
-        return _given({name: getattr(self, name) for name in GIVEN})
+        """The given pictures, of as many pairs as there are lists of them; a placed cut-out in a frame of the run's."""
+        given = _given({name: getattr(self, name) for name in GIVEN})
+        if not self.subjects:
+            return given
+        size = given.size or (self.height, self.width)
+
+        def cutout(one: Foreground) -> Tensor | None:
+            if one.image is None:
+                return None
+            return framed(cutout_of(one.image), size) if one.is_placed else cutout_of(one.image)
+
+        return given.with_cutouts([[cutout(one) for _, one in stream] for stream in self.subjects])
+
+    @cached_property
+    def subjects(self) -> list[list[tuple[int, Foreground]]]:
+        """For each foreground stream, from the farthest to the nearest, and each pair: its number in its list, and it.
+
+        Empty where a `foreground_prompt` says what the only foreground is.
+        """
+        lists = [farthest_first(each) for each in lists_of(self.foregrounds)] if self.foregrounds else []
+        return [list(stream) for stream in zip(*lists, strict=True)]
 
     @property
-    def foreground(self) -> Prompts:
-        """What ε_FG is asked to draw."""
-        return self._prompts("foreground", self.foreground_eos)
+    def foreground(self) -> list[Prompts]:
+        """What ε_FG is asked to draw, in each foreground stream."""
+        if not self.subjects:
+            return [self._prompts("foreground", self.foreground_eos)]
+        prompts = []
+        for stream in self.subjects:
+            negative = [_first(one.negative_prompt, self.negative_foreground_prompt) for _, one in stream]
+            prompts.append(
+                Prompts("foreground", [one.prompt for _, one in stream], negative if any(negative) else None)
+            )
+        return prompts
+
+    def each_triplet(self, stream: list[Any]) -> list[Any]:
+        """What holds of each pair, or of all, as it holds of each triplet of the batch."""
+        pairs = stream * self.pairs if len(stream) == 1 else stream
+        return [each for each in pairs for _ in range(self.num_images_per_prompt)]
+
+    @property
+    def places(self) -> Places | None:
+        """Where the foregrounds stand; None where each fills the scene."""
+        if not any(one.is_placed for stream in self.subjects for _, one in stream):
+            return None
+        streams = (self.each_triplet(stream) for stream in self.subjects)
+        return Places([[Place(one.box, one.flip) for _, one in stream] for stream in streams])
 
     @property
     def background(self) -> Prompts:
@@ -158,7 +202,7 @@ class Inputs:
     @property
     def pairs(self) -> int:
         """How many pairs of prompts there are."""
-        return max(self.foreground.count, self.background.count, self.given.count)
+        return max(*(prompts.count for prompts in self.foreground), self.background.count, self.given.count)
 
     @property
     def guidance(self) -> bool:
@@ -168,7 +212,8 @@ class Inputs:
     @property
     def layout(self) -> StreamLayout:
         """The order of the batch's rows."""
-        return StreamLayout(self.pairs * self.num_images_per_prompt, self.guidance, (FOREGROUND,))
+        names = foreground_names(len(self.foreground))
+        return StreamLayout(self.pairs * self.num_images_per_prompt, self.guidance, names)
 
     def check(self, size_multiple: int, absent: Collection[str]) -> None:
         """Raise a LayerFusionError for what is missing, contradictory or out of range.
@@ -178,6 +223,7 @@ class Inputs:
             absent: The components that the pipeline was built without.
         """
         self._check_components(absent)
+        self._check_foregrounds()
         check_size(self.width, self.height, size_multiple)
         self.given.check("transparent_encoder" not in absent, "transparent_decoder" not in absent)
         if self.given.size is not None:
@@ -187,16 +233,16 @@ class Inputs:
                     f"the given pictures are {self.given.size[1]}x{self.given.size[0]} and the size asked for is "
                     f"{self.width}x{self.height}; leave out the size, or resize the pictures."
                 )
-        for prompts in (self.foreground, self.background):
+        for prompts in (*self.foreground, self.background):
             prompts.check()
-        counts = (self.foreground.count, self.background.count)
+        counts = (self.foreground[0].count, self.background.count)
         if not set(counts) <= {1, self.pairs} or self.given.count not in (0, 1, self.pairs):
             pictures = f" and {self.given.count} given pictures" if self.given.count > 1 else ""
             raise LayerFusionError(
                 f"there are {counts[0]} foreground prompts and {counts[1]} background prompts{pictures}; "
                 "give as many of each, or one."
             )
-        self.foreground.check_eos()
+        self.foreground[0].check_eos()
         if self.num_images_per_prompt < 1:
             raise LayerFusionError(f"num_images_per_prompt is {self.num_images_per_prompt}; give 1 or more.")
         if self.num_inference_steps < 1:
@@ -212,9 +258,23 @@ class Inputs:
         if self.transparency_passes not in (1, 8):
             raise LayerFusionError(f"transparency_passes is {self.transparency_passes}; give 1 or 8.")
 
+    def _check_foregrounds(self) -> None:
+        """Raise a LayerFusionError for a list of foregrounds that is none, or beside what it takes the place of."""
+        if self.foregrounds is None:
+            return
+        each = lists_of(self.foregrounds)
+        if not each or not all(isinstance(one, Foreground) for foregrounds in each for one in foregrounds):
+            raise LayerFusionError("foregrounds are none; give a list of Foreground, or one list for each pair.")
+        if len({len(foregrounds) for foregrounds in each}) > 1 or not 1 <= len(each[0]) <= MAX_FOREGROUNDS:
+            raise LayerFusionError(f"give 1 to {MAX_FOREGROUNDS} foregrounds, and as many for each pair.")
+        single = ("foreground_prompt", "foreground_prompt_embeds", "foreground_image", "blended_image", "mask")
+        beside = [name for name in single if getattr(self, name) is not None]
+        if beside:
+            raise LayerFusionError(f"foregrounds are given beside {beside[0]}; give one of them.")
+
     def _check_components(self, absent: Collection[str]) -> None:
         """Raise a LayerFusionError where a component that this run needs is absent."""
-        prompted = self.foreground_prompt is not None or self.background_prompt is not None
+        prompted = any(x is not None for x in (self.foreground_prompt, self.foregrounds, self.background_prompt))
         needed = {
             "give it to from_pretrained": ["unet", "foreground", *(["controlnet"] if self.controlled else [])],
             "give it, or embeddings in place of prompts": ["tokenizer_2", "text_encoder_2"] if prompted else [],
@@ -235,6 +295,17 @@ def check_size(width: int, height: int, multiple: int) -> None:
         raise LayerFusionError(
             f"the size {width}x{height} is not divisible by {multiple}; try {'x'.join(map(str, nearest))}."
         )
+
+
+def lists_of(foregrounds: Foregrounds) -> list[list[Foreground]]:
+    """The list of foregrounds of each pair; a single list goes with every pair."""
+    nested = [one for one in foregrounds if not isinstance(one, Foreground)]
+    return [list(each) for each in nested] or [[one for one in foregrounds if isinstance(one, Foreground)]]
+
+
+def _first(prompt: str | None, of_all: Prompt | None) -> str:
+    """A foreground's own negative prompt, or that of all."""
+    return prompt if prompt is not None else of_all if isinstance(of_all, str) else ""
 
 
 GIVEN = ("foreground_image", "background_image", "blended_image", "mask", "strength")

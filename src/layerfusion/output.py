@@ -1,7 +1,8 @@
 """What a run gives back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
@@ -10,7 +11,7 @@ from diffusers.utils import BaseOutput
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.method import AttentionMaps, UNetPass
-from layerfusion.triplet import PICTURES, Triplet
+from layerfusion.triplet import PICTURES, WITH_ALPHA, Subject, Triplet
 
 if TYPE_CHECKING:
     from layerfusion.layers import LayerStack
@@ -42,6 +43,35 @@ class StepMaps:
 
 
 @dataclass
+class SubjectBatch:
+    """One of several foregrounds of B triplets, as `output_type` asks.
+
+    Attributes:
+        foreground: RGBA, in a frame of its own, whole where a nearer subject hides it.
+        relit: RGBA; the same in the light of the scene.
+        shadow, light: RGBA, in the scene: its share of what the subjects throw on it.
+        placements: B affine maps (a, b, c, d, e, f) from its frame to the scene, in pixels; see `layers.Affine`.
+    """
+
+    foreground: Images
+    relit: Images
+    shadow: Images
+    light: Images
+    placements: list[tuple[float, float, float, float, float, float]]
+
+    @classmethod
+    def of(
+        cls,
+        pictures: dict[str, torch.Tensor],
+        placements: list[tuple[float, float, float, float, float, float]],
+        finished: Callable[[torch.Tensor], Images],
+    ) -> "SubjectBatch":
+        """From tensors by name, each `finished` as the output type asks."""
+        each: dict[str, Any] = {name: finished(tensor) for name, tensor in pictures.items()}
+        return cls(**each, placements=placements)
+
+
+@dataclass
 class LayerFusionOutput(BaseOutput):
     """B triplets, as `output_type` asks: PIL pictures, arrays (B, H, W, C) or tensors (B, C, H, W) in [0, 1], latents.
 
@@ -54,6 +84,8 @@ class LayerFusionOutput(BaseOutput):
         shadow, light: RGBA; what the blended picture adds round the subject, to be multiplied and screened over the
             background. See `layerfusion.relighting`.
         layered: RGB; background, shadow, light and relit foreground, composited.
+        subjects: Where several foregrounds are asked for, or one has a place: each of them, from the farthest to the
+            nearest. `foreground` and `relit` are then all of them in the scene, one over the other.
         premultiplied: RGB; the foreground over mid-grey, as the VAE decodes it. Only on request.
         maps: One entry a step. Only on request.
     """
@@ -66,6 +98,7 @@ class LayerFusionOutput(BaseOutput):
     shadow: Images | None = None
     light: Images | None = None
     layered: Images | None = None
+    subjects: list[SubjectBatch] | None = None
     premultiplied: Images | None = None
     maps: list[StepMaps] | None = None
 
@@ -79,7 +112,11 @@ class LayerFusionOutput(BaseOutput):
         pictures = {name: batch[index] for name, batch in batches.items() if isinstance(batch, list)}
         if not {"foreground", "background", "blended", "composite"} <= set(pictures):
             raise LayerFusionError('a triplet is made of PIL images; generate with output_type="pil".')
-        return Triplet(**pictures)
+        subjects = []
+        for each in self.subjects or []:
+            own: dict[str, Any] = {name: getattr(each, name)[index] for name in WITH_ALPHA}
+            subjects.append(Subject(**own, placement=each.placements[index]))
+        return Triplet(**pictures, subjects=tuple(subjects))
 
     def triplets(self) -> list[Triplet]:
         """All of the batch; errors as for `triplet`."""

@@ -36,12 +36,13 @@ from layerfusion.encoding import EncodingMixin
 from layerfusion.given import Pictures
 from layerfusion.held import Held
 from layerfusion.holding import HoldingMixin
-from layerfusion.inputs import INPUTS, Inputs, OutputType
+from layerfusion.inputs import INPUTS, Foregrounds, Inputs, OutputType
 from layerfusion.loading import FromSDXLMixin
 from layerfusion.memory import MemoryMixin
 from layerfusion.method import JointAttention, LayerFusionConfig, resolve_structure_layer
 from layerfusion.offsets import ForegroundOffsets
-from layerfusion.output import LayerFusionOutput
+from layerfusion.output import LayerFusionOutput, SubjectBatch
+from layerfusion.placing import Places
 from layerfusion.prompts import Conditions, Prompt
 from layerfusion.sampling import Generators, Sampler, initial_latents
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
@@ -160,6 +161,7 @@ class LayerFusionPipeline(
         foreground_prompt: Prompt | None = None,
         background_prompt: Prompt | None = None,
         *,
+        foregrounds: Foregrounds | None = None,
         foreground_image: Pictures | None = None,
         background_image: Pictures | None = None,
         blended_image: Pictures | None = None,
@@ -214,6 +216,8 @@ class LayerFusionPipeline(
 
         Args:
             foreground_prompt, background_prompt: One prompt or a list; a single one goes with every one of the other.
+            foregrounds: In place of a foreground prompt: a list of `Foreground`, each with a stream and a layer of its
+                own, for every background prompt, or a list of such lists, one for each.
             foreground_image, background_image, blended_image: Given pictures, which come back as they are: an RGBA
                 cut-out, a photo without the subject, a photo with it; see `layerfusion.given.Pictures`.
             mask: White where the subject is in the blended picture, or may be in the background.
@@ -225,8 +229,8 @@ class LayerFusionPipeline(
                 nothing where "".
             generator: One, or a list of B; a list makes each triplet independent of the batch it is in. None draws a
                 seed from torch's global generator.
-            latents: Initial noise of unit variance: (B, 4, h, w) shared by the streams, or (3, B, 4, h, w) for
-                foreground, blended and background.
+            latents: Initial noise of unit variance: (B, 4, h, w) shared by the streams, or (S, B, 4, h, w) for
+                the S = 3 streams foreground, blended and background; several foregrounds from the farthest on.
             foreground_prompt_embeds, …: (prompts, T, C) and pooled (prompts, C'), in place of prompts.
             foreground_eos: With foreground embeddings, the place of the first end-of-text token of each prompt.
             foreground_ip_adapter_image, background_ip_adapter_image: For each IP-Adapter that `load_ip_adapter` has put
@@ -240,11 +244,11 @@ class LayerFusionPipeline(
             clean_alpha: Settle the floor and the ceiling of alpha (`layerfusion.transparency.settle_alpha`).
             return_premultiplied: Also return the foreground over mid-grey.
             return_maps: Also return the priors and masks of every step and attention.
-            callback_on_step_end: Called as callback(pipeline, step, timestep, {"latents": (3, B, 4, h, w)}), or one of
+            callback_on_step_end: Called as callback(pipeline, step, timestep, {"latents": (S, B, 4, h, w)}), or one of
                 diffusers' callbacks. What it returns under a tensor's name takes its place; `pipeline._guidance_scale`
                 may be changed (at 1 or less, guidance ends), and setting `pipeline._interrupt` ends the run.
             callback_on_step_end_tensor_inputs: Of `latents`, `prompt_embeds`, `add_text_embeds` and `add_time_ids`. The
-                last three are (guidance halves, 3, B, …), the conditional half last.
+                last three are (guidance halves, S, B, …), the conditional half last.
 
         Returns:
             LayerFusionOutput, or the tuple (foreground, background, blended, composite) without `return_dict`.
@@ -256,7 +260,7 @@ class LayerFusionPipeline(
         sampler = self.prepare(inputs, self.encode(inputs))
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
         how = (output_type, transparency_passes, clean_alpha, return_premultiplied)
-        output = self.decode(sampler.latents, *how, sampler.held)
+        output = self.decode(sampler.latents, *how, sampler.held, sampler.places)
         output.maps = sampler.maps
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
@@ -287,6 +291,7 @@ class LayerFusionPipeline(
             inputs.generator,
             inputs.latents,
             inputs.config.share_noise,
+            [[(number, one.seed) for number, one in inputs.each_triplet(stream)] for stream in inputs.subjects],
         )
         # Calling the component, rather than reading from it, lets model offloading bring it to the device.
         self.foreground()
@@ -311,6 +316,8 @@ class LayerFusionPipeline(
             unet_arguments={"cross_attention_kwargs": inputs.cross_attention_kwargs},
             maps=[] if inputs.return_maps else None,
             controls=inputs.controls(self.controlnet, device),
+            places=inputs.places,
+            alpha_of=self.alpha_of,
         )
         self.hold(sampler, inputs)
         return sampler
@@ -324,23 +331,31 @@ class LayerFusionPipeline(
         clean_alpha: bool = True,
         return_premultiplied: bool = False,
         held: Held | None = None,
+        places: Places | None = None,
     ) -> LayerFusionOutput:
-        """Latents (3, B, 4, h, w) of foreground, blended and background → pictures.
+        """Latents (S, B, 4, h, w) of the foregrounds, the blended picture and the background → pictures.
 
-        One stream at a time, which bounds the memory. What a sampler has `held` comes back as given. Components that
-        are offloaded are sent away at the end.
+        One stream at a time, which bounds the memory. What a sampler has `held` comes back as given, its `places` are
+        where the foregrounds stand. Components that are offloaded are sent away at the end.
         """
         if output_type == "latent":
             self.maybe_free_model_hooks()
-            return LayerFusionOutput(latents[0], latents[2], latents[1])
-        tensors = decode_triplets(self.vae, self.transparent_decoder, latents, transparency_passes, clean_alpha, held)
-        pictures = {
-            name: self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
-            for name, tensor in tensors.items()
-            if name != "premultiplied" or return_premultiplied
-        }
+            *foregrounds, blended, background = latents
+            several = len(foregrounds) > 1
+            return LayerFusionOutput(torch.stack(foregrounds) if several else foregrounds[0], background, blended)
+
+        def finished(tensor: Tensor) -> Any:
+            return self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
+
+        how = (transparency_passes, clean_alpha, held, places)
+        tensors, subjects = decode_triplets(self.vae, self.transparent_decoder, latents, *how)
+        if not return_premultiplied:
+            del tensors["premultiplied"]
         self.maybe_free_model_hooks()
-        return LayerFusionOutput(**pictures)
+        return LayerFusionOutput(
+            **{name: finished(tensor) for name, tensor in tensors.items()},
+            subjects=[SubjectBatch.of(one.pictures, one.placements, finished) for one in subjects] or None,
+        )
 
 
 # `DiffusionPipeline.from_pretrained` looks for a saved pipeline's class in diffusers itself.

@@ -12,6 +12,7 @@ Smooth fields are estimated on a small grid, whatever the size of the picture, b
 coarse to fine. Every length below is a share of the picture's short side, every difference one of sRGB values.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +65,21 @@ class Relit:
     layered: Tensor
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class RelitSubject:
+    """One of several subjects in `relight_several`, in the scene's frame: see `Relit`.
+
+    Attributes:
+        relit, shadow, light: (B, 4, H, W).
+        gain: (B, 3, H, W), what `relit` is of its foreground, in linear light.
+    """
+
+    relit: Tensor
+    shadow: Tensor
+    light: Tensor
+    gain: Tensor
+
+
 def relight(foreground: Tensor, background: Tensor, blended: Tensor) -> Relit:
     """Layers that composite to a picture as whole as the foreground and as lit as the blended picture.
 
@@ -75,19 +90,95 @@ def relight(foreground: Tensor, background: Tensor, blended: Tensor) -> Relit:
     Returns:
         The layers, on the pictures' device.
     """
-    foreground, background, blended = (picture.float().clamp(0, 1) for picture in (foreground, background, blended))
-    rgb, alpha = foreground.split([3, 1], dim=1)
-    small_alpha, small_rgb, small_background, small_blended = _on_grid(alpha, rgb, background, blended)
-    darker, brighter = _effects(small_alpha, small_background, small_blended)
-    behind = 1 - (1 - small_background * (1 - darker)) * (1 - brighter)
-    gain = _gain(small_alpha, small_rgb, behind, small_blended)
+    return relight_several([foreground], background, blended)[0]
 
-    darker, brighter, gain = (_resized(field, alpha) for field in (darker, brighter, gain))
+
+@torch.no_grad()
+def relight_several(
+    foregrounds: Sequence[Tensor], background: Tensor, blended: Tensor
+) -> tuple[Relit, list[RelitSubject]]:
+    """`relight` for several foregrounds, from the farthest to the nearest, of which a nearer one hides a farther.
+
+    Shadow and light are found round all of them and shared out by nearness, w_k of the sum of 1, so that they multiply
+    and screen to the whole again: (1 − S) = Π (1 − S_k) with 1 − S_k = (1 − S)^w_k. The layers lie in the order shadow,
+    light, subject of the farthest, then of the next: what a nearer subject throws falls on a farther one too.
+
+    Returns:
+        All foregrounds together, relit as one over the other, with the whole of shadow and light; and each of them.
+    """
+    background, blended = (picture.float().clamp(0, 1) for picture in (background, blended))
+    foregrounds = [picture.float().clamp(0, 1) for picture in foregrounds]
+    split = [picture.split([3, 1], dim=1) for picture in foregrounds]
+    small = [_on_grid(alpha, rgb) for rgb, alpha in split]
+    small_background, small_blended = _small(background, blended)
+    alphas = [alpha for alpha, _ in small]
+    whole = _effects(_together(alphas), small_background, small_blended)
+    effects = _shared_out(alphas, *whole)
+    gains = _gains(small, effects, small_background, small_blended)
+
+    subjects = []
+    for (rgb, alpha), (darker, brighter), gain in zip(split, effects, gains, strict=True):
+        gain = _resized(gain, alpha)
+        relit = torch.cat([srgb_of_linear(linear_of_srgb(rgb) * gain).clamp(0, 1), alpha], dim=1)
+        subjects.append(RelitSubject(relit, *_as_layers(darker, brighter, alpha), gain))
+    layered = background
+    for subject in subjects:
+        layered = composite(layered, subject.shadow, subject.light, subject.relit)
+    return Relit(laid_over([one.relit for one in subjects]), *_as_layers(*whole, background), layered), subjects
+
+
+def laid_over(pictures: Sequence[Tensor]) -> Tensor:
+    """Straight RGBA pictures (B, 4, H, W), each over those before it, as one."""
+    result = pictures[0]
+    for picture in pictures[1:]:
+        rgb, alpha = picture.split([3, 1], dim=1)
+        below, below_alpha = result.split([3, 1], dim=1)
+        left = below_alpha * (1 - alpha)
+        total = alpha + left
+        result = torch.cat([(rgb * alpha + below * left) / total.clamp(min=1e-6), total], dim=1)
+    return result
+
+
+def _as_layers(darker: Tensor, brighter: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Shadow (B, 1, h, w) and light (B, 3, h, w) of the grid as layers (B, 4, H, W)."""
+    darker, brighter = _resized(darker, like), _resized(brighter, like)
     strength = brighter.amax(1, keepdim=True)
     shadow = torch.cat([torch.zeros_like(brighter), darker], dim=1)
-    light = torch.cat([brighter / strength.clamp(min=1e-6), strength], dim=1)
-    relit = torch.cat([srgb_of_linear(linear_of_srgb(rgb) * gain).clamp(0, 1), alpha], dim=1)
-    return Relit(relit, shadow, light, composite(background, shadow, light, relit))
+    return shadow, torch.cat([brighter / strength.clamp(min=1e-6), strength], dim=1)
+
+
+def _together(alphas: Sequence[Tensor]) -> Tensor:
+    """The alpha of all, one over the other."""
+    result = alphas[0]
+    for alpha in alphas[1:]:
+        result = result + alpha * (1 - result)
+    return result
+
+
+def _shared_out(alphas: Sequence[Tensor], darker: Tensor, brighter: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Each subject's shadow and light, of those of all."""
+    if len(alphas) == 1:
+        return [(darker, brighter)]
+    near = [_blur(alpha, REACH).square() + 1e-9 for alpha in alphas]
+    shares = [each / sum(near) for each in near]
+    return [(1 - (1 - darker).clamp(min=0) ** share, 1 - (1 - brighter).clamp(min=0) ** share) for share in shares]
+
+
+def _gains(
+    subjects: Sequence[list[Tensor]], effects: Sequence[tuple[Tensor, Tensor]], background: Tensor, blended: Tensor
+) -> list[Tensor]:
+    """The gain of each subject (alpha, colour): of what is seen of it, when the nearer ones' effects are taken off."""
+    gains, behind = [], background
+    for number, ((alpha, rgb), (darker, brighter)) in enumerate(zip(subjects, effects, strict=True)):
+        behind = 1 - (1 - behind * (1 - darker)) * (1 - brighter)
+        seen, picture = alpha, blended
+        for nearer, (its_darker, its_brighter) in zip(subjects[number + 1 :], effects[number + 1 :], strict=True):
+            seen = seen * (1 - nearer[0])
+            picture = 1 - (1 - picture) / (1 - its_brighter).clamp(min=0.05)
+            picture = (picture / (1 - its_darker).clamp(min=0.05)).clamp(0, 1)
+        gains.append(_gain(seen, rgb, behind, picture))
+        behind = behind + alpha * (srgb_of_linear(linear_of_srgb(rgb) * gains[-1]).clamp(0, 1) - behind)
+    return gains
 
 
 def composite(background: Tensor, shadow: Tensor, light: Tensor, relit: Tensor) -> Tensor:
@@ -218,15 +309,20 @@ def _total(picture: Tensor) -> Tensor:
     return picture.sum((2, 3), keepdim=True)
 
 
-def _on_grid(alpha: Tensor, rgb: Tensor, *pictures: Tensor) -> list[Tensor]:
-    """Alpha, straight colour and pictures at the size of the grid, averaged by area, colour by alpha."""
-    height, width = alpha.shape[2:]
+def _small(*pictures: Tensor) -> list[Tensor]:
+    """Pictures at the size of the grid, averaged by area."""
+    height, width = pictures[0].shape[2:]
     factor = GRID / min(height, width)
     if factor >= 1:
-        return [alpha, rgb, *pictures]
+        return list(pictures)
     size = (round(height * factor), round(width * factor))
-    small = [interpolate(picture, size=size, mode="area") for picture in (alpha, rgb * alpha, *pictures)]
-    return [small[0], small[1] / small[0].clamp(min=1e-4), *small[2:]]
+    return [interpolate(picture, size=size, mode="area") for picture in pictures]
+
+
+def _on_grid(alpha: Tensor, rgb: Tensor) -> list[Tensor]:
+    """Alpha and straight colour at the size of the grid, colour averaged by alpha."""
+    small_alpha, light = _small(alpha, rgb * alpha)
+    return [small_alpha, rgb if small_alpha.shape == alpha.shape else light / small_alpha.clamp(min=1e-4)]
 
 
 def _resized(field: Tensor, like: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Lockstep denoising: from one draw of noise to the latents of every stream, one joint step at a time."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from layerfusion.held import Held, Holds
 from layerfusion.method import BLENDED, JointAttention, Observer, StreamLayout, UNetPass
 from layerfusion.method.detail import subject_mask, transfer_detail
 from layerfusion.output import StepMaps
+from layerfusion.placing import Places
 from layerfusion.prompts import Conditions
 
 CONDITIONS = ("prompt_embeds", "add_text_embeds", "add_time_ids")
@@ -45,6 +46,9 @@ class Sampler:
         held: The pictures that the run is given, if any.
         holds: What their streams are held to.
         controls: What steers the streams (ControlNet), if anything does.
+        places: Where the foregrounds stand in the scene; None where each fills it.
+        alpha_of: Finds the alpha (B, 1, H, W) of clean foreground latents (B, 4, h, w), so that a placed foreground's
+            box fits the subject; it is asked a few times in a run.
         latents: (S, B, 4, h, w), replaced by each step.
     """
 
@@ -62,6 +66,8 @@ class Sampler:
     held: Held | None = None
     holds: Holds | None = None
     controls: Controls | None = None
+    places: Places | None = None
+    alpha_of: Callable[[Tensor], Tensor] | None = None
     latents: Tensor = field(init=False)
     schedulers: list[SchedulerMixin] = field(init=False)
 
@@ -95,6 +101,7 @@ class Sampler:
             observer=None if self.maps is None else Observer(),
             pictured=self.conditions.pictured,
             hidden=self.holds.hidden if self.holds else None,
+            places=self.places,
         )
         residuals = self._residuals(i, rows, t)
         joint_pass.structure = self._structure(joint_pass, rows, t, residuals)
@@ -102,6 +109,10 @@ class Sampler:
         noise = self._guide(self.layout.split(prediction))
         if config.details_at(i, len(self.timesteps)) and joint_pass.soft_masks:
             noise = self._transfer_detail(noise, torch.stack(inputs), t, joint_pass)
+        if self.places is not None and self.alpha_of is not None:
+            for index in self.places.to_look(i + 1, len(self.timesteps)):
+                a, b = clean_from_prediction(self.scheduler, t)
+                self.places.found(index, self.alpha_of(a * inputs[index] + b * noise[index]))
         self.latents = torch.stack(
             [
                 scheduler.step(stream_noise, t, x, **kwargs, return_dict=False)[0].to(x.dtype)
@@ -195,8 +206,11 @@ class Sampler:
         masks = subject_mask(joint_pass.soft_masks, joint_pass.size)
         clean = a * x.float() + b * noise.float()
         blended = clean[names.index(BLENDED)]
-        for name, mask in zip(self.layout.foregrounds, masks, strict=True):
-            blended = transfer_detail(clean[names.index(name)], blended, mask[:, None], config.detail, config.light)
+        for index, mask in enumerate(masks[:, :, None]):
+            foreground = clean[index]
+            if self.places is not None and self.places.placed(index):
+                foreground, mask = (self.places.to_scene(index, x) for x in (foreground, mask))
+            blended = transfer_detail(foreground, blended, mask, config.detail, config.light)
         noise = noise.clone()
         noise[names.index(BLENDED)] += ((blended - clean[names.index(BLENDED)]) / b).to(noise.dtype)
         return noise
@@ -248,6 +262,7 @@ def initial_latents(
     generator: Generators | None,
     latents: Tensor | None,
     share_noise: bool,
+    foregrounds: Sequence[Sequence[tuple[int, int | None]]] = (),
 ) -> tuple[Tensor, list[Generators]]:
     """Noise of unit variance, (S, B, *shape), and for each stream the generator of its later draws.
 
@@ -260,6 +275,9 @@ def initial_latents(
         generator: One, or one for each triplet; None draws a seed from torch's global generator.
         latents: Noise to use, (B, *shape) or (S, B, *shape), in place of a draw.
         share_noise: See `LayerFusionConfig`.
+        foregrounds: For each foreground stream and triplet, the foreground's number among several and its own seed. The
+            first shares the scene's noise; every further one, and one with a seed, has its own, or two foxes would be
+            one fox twice.
 
     Raises:
         LayerFusionError: there are not as many generators as triplets, or the latents have another shape.
@@ -278,6 +296,15 @@ def initial_latents(
             f"{', '.join(layout.names)}."
         )
     latents = latents.to(device, dtype).reshape(-1, *one).expand(streams, *one)
+    further = [randn_tensor(one, generator, device, dtype) for _ in foregrounds[1:]] if share_noise else []
+    if further or any(seed is not None for stream in foregrounds for _, seed in stream):
+        latents = latents.clone()
+    for stream, triplets in enumerate(foregrounds):
+        for triplet, (number, seed) in enumerate(triplets):
+            if seed is not None:
+                latents[stream, triplet] = randn_tensor(shape, Generator().manual_seed(seed), device, dtype)
+            elif number and further:
+                latents[stream, triplet] = further[number - 1][triplet]
     # The first stream draws from the caller's own generator, so that it ends up where a single run would leave it.
     others = [clone(generator) if share_noise else generator for _ in layout.names[1:]]
     return latents, [generator, *others]

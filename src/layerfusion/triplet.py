@@ -13,6 +13,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """One foreground of several.
+
+    Attributes:
+        foreground, relit: RGBA, in a frame of their own.
+        shadow, light: RGBA, in the scene.
+        placement: (a, b, c, d, e, f), from that frame to the scene in pixels; see `layerfusion.layers.Affine`.
+    """
+
+    foreground: Image.Image
+    relit: Image.Image
+    shadow: Image.Image
+    light: Image.Image
+    placement: tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
 class Triplet:
     """A foreground, a background, and the picture in which they met; all of one size.
 
@@ -24,6 +41,8 @@ class Triplet:
         relit: RGBA; the foreground in the light of the blended picture.
         shadow, light: RGBA; to be multiplied and screened over the background, round the subject.
         layered: RGB; background, shadow, light and relit foreground, composited: what the layers add up to.
+        subjects: Of several foregrounds, or one with a place, each as layers of its own, from the farthest to the
+            nearest; the foreground and the relit one above are then all of them in the scene.
     """
 
     foreground: Image.Image
@@ -34,6 +53,7 @@ class Triplet:
     shadow: Image.Image | None = None
     light: Image.Image | None = None
     layered: Image.Image | None = None
+    subjects: tuple[Subject, ...] = ()
 
     def pictures(self) -> dict[str, Image.Image]:
         """Every picture that there is, by its name."""
@@ -45,8 +65,15 @@ class Triplet:
         Args:
             provenance: Where it comes from, for the files that can say so; see `LayerStack`.
         """
-        from layerfusion.layers import stack_from_triplet
+        from layerfusion.layers import stack_from_subjects, stack_from_triplet
 
+        if self.subjects:
+            return stack_from_subjects(
+                [(one.foreground, one.relit, one.shadow, one.light, one.placement) for one in self.subjects],
+                self.background,
+                self.blended,
+                provenance=provenance,
+            )
         return stack_from_triplet(
             self.foreground,
             self.background,
@@ -58,7 +85,7 @@ class Triplet:
         )
 
     def save(self, folder: str | Path, metadata: PngImagePlugin.PngInfo | None = None) -> None:
-        """Write each picture as a PNG under its name; a file is whole or not there.
+        """Write each picture as a PNG under its name, and the subjects as a folder of layers; each whole or not there.
 
         Args:
             folder: Made where it does not exist; files of these names in it are replaced.
@@ -67,6 +94,8 @@ class Triplet:
         for name, picture in self.pictures().items():
             with atomic_write(Path(folder) / f"{name}.png") as path:
                 picture.save(path, "PNG", pnginfo=metadata)
+        if self.subjects:
+            self.to_stack().save(Path(folder) / SUBJECT_LAYERS)
 
     @classmethod
     def open(cls, folder: str | Path) -> "Triplet":
@@ -80,10 +109,13 @@ class Triplet:
         files = {name: Path(folder) / f"{name}.png" for name in PICTURES}
         found = {name: file for name, file in files.items() if name in REQUIRED or file.exists()}
         pictures = {name: Image.fromarray(decode(file, str(file), ("PNG",))) for name, file in found.items()}
-        return cls(**{name: p if name in WITH_ALPHA else p.convert("RGB") for name, p in pictures.items()})
+        whole: dict[str, Any] = {n: p if n in WITH_ALPHA else p.convert("RGB") for n, p in pictures.items()}
+        return cls(**whole)
 
 
-PICTURES = tuple(field.name for field in fields(Triplet))
+PICTURES = tuple(field.name for field in fields(Triplet) if field.name != "subjects")
 """The names of a triplet's pictures, and of their files without the ending."""
+SUBJECT_LAYERS = "layers"
+"""The folder of layers that a triplet of several foregrounds has beside its pictures."""
 REQUIRED = ("foreground", "background", "blended", "composite")
 WITH_ALPHA = ("foreground", "relit", "shadow", "light")

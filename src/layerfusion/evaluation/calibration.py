@@ -277,7 +277,7 @@ def _generate(
         sampler = pipeline.prepare(inputs, pipeline.encode(inputs))
         pipeline.denoise(sampler)
         latents.append(sampler.latents[0])
-        parts.append(decode_triplets(pipeline.vae, pipeline.transparent_decoder, sampler.latents, passes=1))
+        parts.append(decode_triplets(pipeline.vae, pipeline.transparent_decoder, sampler.latents, passes=1)[0])
     pipeline.maybe_free_model_hooks()
     names = ("foreground", "blended")
     return torch.cat(latents), {name: torch.cat([part[name].float().cpu() for part in parts]) for name in names}

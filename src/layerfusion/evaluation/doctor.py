@@ -65,7 +65,7 @@ def examine(
         findings += [_speed(np.diff(clock), inputs.width, inputs.height), _latents(sampler)]
         if findings[-1].verdict == "bad":
             return findings
-        tensors = decode_triplets(pipeline.vae, pipeline.transparent_decoder, sampler.latents)
+        tensors = decode_triplets(pipeline.vae, pipeline.transparent_decoder, sampler.latents)[0]
     findings.append(_memory(pipeline._execution_device))
     pictures = {name: tensor[0].float().cpu() for name, tensor in tensors.items()}
     alpha = pictures["foreground"][3]

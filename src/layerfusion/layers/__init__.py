@@ -4,7 +4,7 @@ from layerfusion.layers import files
 from layerfusion.layers.affine import Affine
 from layerfusion.layers.files import FORMATS, check_writable, read, write, write_all
 from layerfusion.layers.layer import SUBJECT_ALPHA, Layer
-from layerfusion.layers.stack import LayerStack, stack_from_triplet
+from layerfusion.layers.stack import LayerStack, stack_from_subjects, stack_from_triplet
 
 LayerStack.keep_in(files)
 
@@ -16,6 +16,7 @@ __all__ = [
     "LayerStack",
     "check_writable",
     "read",
+    "stack_from_subjects",
     "stack_from_triplet",
     "write",
     "write_all",

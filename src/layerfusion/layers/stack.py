@@ -1,7 +1,7 @@
 """The stack that layers lie in. Knows nothing of diffusion: pixels, places and blend modes only."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.layers.affine import Affine
 from layerfusion.layers.composite import Placed, composite
 from layerfusion.layers.effects import cleared
 from layerfusion.layers.layer import MAX_NAME, Layer, clean_name
@@ -218,6 +219,39 @@ def stack_from_triplet(
     layers.append(Layer("foreground", pixels_of(foreground if relit is None else relit), group=group))
     if relit is not None:
         layers.append(Layer("foreground (unlit)", pixels_of(foreground), visible=False, group=group))
+    if blended is not None:
+        layers.append(Layer("blended", pixels_of(blended), visible=False))
+    return LayerStack(*background.size, layers, provenance)
+
+
+def stack_from_subjects(
+    subjects: Sequence[tuple[Image.Image, Image.Image, Image.Image, Image.Image, Sequence[float]]],
+    background: Image.Image,
+    blended: Image.Image | None = None,
+    *,
+    provenance: dict[str, Any] | None = None,
+) -> LayerStack:
+    """A generated triplet of several foregrounds as layers.
+
+    From the bottom: background, then for each subject shadow, light, foreground and, hidden, the foreground before it
+    was relit, which are one group; last, hidden, the blended picture. What a nearer subject throws falls on a farther
+    one too.
+
+    Args:
+        subjects: From the farthest to the nearest: foreground, relit foreground, shadow, light, and the placement of
+            the first two, (a, b, c, d, e, f).
+        background, blended, provenance: as for `stack_from_triplet`.
+    """
+    layers = [Layer("background", pixels_of(background))]
+    for number, (foreground, relit, shadow, light, placement) in enumerate(subjects, start=1):
+        suffix = "" if number == 1 else f" {number}"
+        group, place = f"{SUBJECT}{suffix}", Affine(*placement)
+        layers += [
+            cleared(Layer(f"shadow{suffix}", pixels_of(shadow), blend="multiply", group=group)),
+            cleared(Layer(f"light{suffix}", pixels_of(light), blend="screen", group=group)),
+            Layer(f"foreground{suffix}", pixels_of(relit), place, group=group),
+            Layer(f"foreground{suffix} (unlit)", pixels_of(foreground), place, visible=False, group=group),
+        ]
     if blended is not None:
         layers.append(Layer("blended", pixels_of(blended), visible=False))
     return LayerStack(*background.size, layers, provenance)

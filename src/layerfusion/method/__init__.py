@@ -7,7 +7,7 @@ from layerfusion.method.config import LayerFusionConfig
 if TYPE_CHECKING:
     from layerfusion.method.attention import JointAttention, UNetPass, resolve_structure_layer, self_attention_layers
     from layerfusion.method.observer import AttentionMaps, AttentionPriors, Observer
-    from layerfusion.method.streams import BACKGROUND, BLENDED, FOREGROUND, StreamLayout
+    from layerfusion.method.streams import BACKGROUND, BLENDED, FOREGROUND, StreamLayout, foreground_names
 
 __all__ = [
     "BACKGROUND",
@@ -20,6 +20,7 @@ __all__ = [
     "Observer",
     "StreamLayout",
     "UNetPass",
+    "foreground_names",
     "resolve_structure_layer",
     "self_attention_layers",
 ]
@@ -32,5 +33,5 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     homes = {"AttentionMaps": "observer", "AttentionPriors": "observer", "Observer": "observer"}
-    homes |= dict.fromkeys(("BACKGROUND", "BLENDED", "FOREGROUND", "StreamLayout"), "streams")
+    homes |= dict.fromkeys(("BACKGROUND", "BLENDED", "FOREGROUND", "StreamLayout", "foreground_names"), "streams")
     return getattr(import_module(f"layerfusion.method.{homes.get(name, 'attention')}"), name)

@@ -35,6 +35,7 @@ from layerfusion.method.image_prompts import IP_ADAPTERS, IPAdapters, attend_to_
 from layerfusion.method.observer import AttentionPriors, Observer
 from layerfusion.method.priors import content_confidence, resize_to_tokens, structure_prior, token_grid
 from layerfusion.method.streams import BLENDED, StreamLayout
+from layerfusion.placing import Places
 
 # These compute plain attention, each in its own way.
 REPLACEABLE = (
@@ -72,6 +73,7 @@ class UNetPass:
         pictured: (rows,) 1 where the row's stream was given pictures for an IP-Adapter; None where none was.
         hidden: Where the background may not attend to the blended stream, as (B, h, w), above 0 where closed; None
             closes nothing.
+        places: Where the foregrounds stand in the scene; None where each fills it.
     """
 
     layout: StreamLayout
@@ -84,6 +86,7 @@ class UNetPass:
     soft_masks: list[Tensor] = field(default_factory=list)
     pictured: Tensor | None = None
     hidden: Tensor | None = None
+    places: Places | None = None
 
 
 class StructureReady(Exception):
@@ -205,6 +208,9 @@ class JointAttention:
 
         Several foregrounds are laid into the blended stream from the farthest to the nearest; each is updated with the
         blended attention as it stands when that foreground has just been laid, before a nearer one hides it.
+
+        A foreground with a place is carried into the scene for Eq. 1, and what Eq. 1 changed of it is carried back for
+        Eq. 2: a_FG + mask_hard · (a'_Blended − a_FG), of which the difference alone is resampled.
         """
         layout = self.current.layout
         blended = layout.stream(attention, BLENDED)
@@ -212,11 +218,33 @@ class JointAttention:
             a_foreground = layout.stream(attention, name)
             # (B, M) → (1, B, M, 1): both guidance halves are blended with the conditional half's masks.
             mask_soft, mask_hard = (mask[index, None, :, :, None].to(attention.dtype) for mask in (soft, hard))
+            if (places := self.current.places) is not None and places.placed(index):
+                self._blend_placed(places, index, a_foreground, blended, mask_soft, mask_hard)
+                continue
             if self.config.align:
                 a_foreground.copy_(align_mean(a_foreground, blended, soft[index, None, :, :, None], self.config.align))
             blended.copy_(blend_into_blended(a_foreground, blended, mask_soft))
             if self.config.update_foreground:
                 a_foreground.copy_(blend_into_foreground(blended, a_foreground, mask_hard))
+
+    def _blend_placed(
+        self, places: Places, index: int, a_foreground: Tensor, blended: Tensor, soft: Tensor, hard: Tensor
+    ) -> None:
+        """`blend` of foreground `index`, which stands elsewhere than in its frame: each (G, B, M, channels) or 1."""
+        grid = token_grid(self.current.size, blended.shape[2])
+
+        def carried(carry: Callable[[int, Tensor], Tensor], tokens: Tensor) -> Tensor:
+            return carry(index, tokens.mT.unflatten(-1, grid)).flatten(-2).mT
+
+        laid, mask = carried(places.to_scene, a_foreground), carried(places.to_scene, soft)
+        if self.config.align:
+            light = align_mean(laid, blended, mask, self.config.align) - laid
+            laid = laid + light
+            a_foreground.add_(light[..., :1, :])
+        before = laid
+        blended.copy_(blend_into_blended(laid, blended, mask))
+        if self.config.update_foreground:
+            a_foreground.add_(hard * carried(places.to_frame, blended - before))
 
 
 @dataclass

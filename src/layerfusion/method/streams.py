@@ -14,6 +14,11 @@ BLENDED = "blended"
 BACKGROUND = "background"
 
 
+def foreground_names(count: int) -> tuple[str, ...]:
+    """The names of `count` foreground streams, from the farthest to the nearest; a single one is `FOREGROUND`."""
+    return (FOREGROUND, *(f"{FOREGROUND} {number}" for number in range(2, count + 1)))
+
+
 @dataclass(frozen=True)
 class StreamLayout:
     """The order of the rows of one batch.

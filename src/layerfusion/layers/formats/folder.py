@@ -20,6 +20,7 @@ from layerfusion.layers.provenance import png_texts
 from layerfusion.layers.stack import LayerStack, stack_from_triplet
 
 MANIFEST, RECORD = "stack.json", "triplet.json"
+SUBJECTS = "layers"  # a folder in a triplet's, where it has several foregrounds
 
 
 def write(stack: LayerStack, folder: Path) -> None:
@@ -57,6 +58,8 @@ def read(path: Path) -> LayerStack:
     """Read a stack's folder, or the folder of a generated triplet."""
     if (path / MANIFEST).exists():
         return _read_stack(path)
+    if (path / SUBJECTS / MANIFEST).exists():
+        return _read_stack(path / SUBJECTS)
     if (path / "foreground.png").exists() and (path / "background.png").exists():
         return _read_triplet(path)
     raise LayerFusionError(f"{path} holds neither {MANIFEST} nor a triplet; give a folder that layerfusion wrote.")
