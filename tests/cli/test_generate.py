@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shutil
@@ -377,3 +378,75 @@ def test_help_comes_without_torch() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "generate" in ran.stdout
+
+
+def save(path: str, seed: int, mode: str) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 256, (64, 64, 4), np.uint8)
+    pixels[..., 3] = 0
+    pixels[16:48, 16:40, 3] = 255
+    picture = Image.fromarray(pixels)
+    (picture.getchannel("A") if mode == "L" else picture.convert(mode)).save(path)
+    return Path(path)
+
+
+def test_several_foregrounds_each_in_its_place(model: Path) -> None:
+    options = ("--foreground", "a fox", "--at", "0,0.2,0.5,0.5", "--foreground", "a bear", "--at", "all", "--seed", 3)
+    out = generate(model, "two", *options, "--format", "ora", prompts=("a pond",))
+    assert sorted(path.name for path in out.iterdir()) == sorted([*PICTURES, "layers", "layers.ora", "triplet.json"])
+    record = json.loads((out / "triplet.json").read_text())
+    assert record["foreground_prompt"] == "a fox and a bear"
+    assert [one["box"] for one in record["foregrounds"]] == [[0, 0.2, 0.5, 0.5], None]
+    stack = layers.read(out)
+    assert "foreground 2" in [layer.name for layer in stack] and stack["foreground"].placement.a < 1
+    again = call("--from", out, "--out", "again")
+    assert again.exit_code == 0, again.output
+    assert pixels(out) == pixels(Path("again"))
+    assert call("--from", out, "--out", out).exit_code == 2
+
+
+def test_one_with_a_place_takes_its_prompt_from_the_argument(model: Path) -> None:
+    out = generate(model, "placed", "--at", "0.5,0.5,0.5,0.5", "--seed", 3)
+    assert json.loads((out / "triplet.json").read_text())["foregrounds"][0]["prompt"] == PROMPTS[0]
+
+
+def test_given_pictures_are_kept_and_known_again(model: Path) -> None:
+    photo, cutout = save("photo.png", 1, "RGB"), save("cutout.png", 2, "RGBA")
+    options = ("--background-image", photo, "--foreground-image", cutout, "--strength", 0.6, "--seed", 3)
+    out = generate(model, "given", *options)
+    assert np.array_equal(read(out / "background.png"), read(photo))
+    assert np.array_equal(read(out / "foreground.png"), read(cutout))
+    record = json.loads((out / "triplet.json").read_text())
+    assert record["fingerprints"]["background_image"] == hashlib.sha256(photo.read_bytes()).hexdigest()
+    assert record["background_image"] == str(photo.absolute())
+    assert call("--from", out, "--out", "again").exit_code == 0
+    assert pixels(out) == pixels(Path("again"))
+    save("photo.png", 5, "RGB")
+    changed = call("--from", out, "--out", "changed")
+    assert changed.exit_code == 2 and "photo.png has changed since that run" in changed.output.replace("\n", " ")
+    assert call("--from", out, "--background-image", photo, "--out", "changed").exit_code == 0
+
+
+def test_a_picture_is_taken_apart_by_its_mask(model: Path) -> None:
+    picture, mask = save("picture.png", 1, "RGB"), save("mask.png", 1, "L")
+    out = generate(model, "apart", "--blended-image", picture, "--mask-image", mask)
+    assert np.array_equal(read(out / "blended.png"), read(picture))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("a pond", "--foreground", "a fox", "--at", "0,0,1"), "is not four numbers"),
+        (("a pond", "--foreground", "a fox", "--at", "0,0,2,1"), "reaches out of the scene"),
+        (("a pond", "--foreground", "a fox", "--at", "all", "--at", "all"), "2 times for 1 foregrounds"),
+        (("a fox", "a pond", "--foreground", "a bear"), "beside --foreground"),
+        (("--at", "all"), "say with --foreground what it is"),
+        (("a fox", "a pond", "--background-image", "nowhere.png"), "nowhere.png does not exist"),
+        (("a fox", "a pond", "--foreground-image", "photo.png"), "has no transparency"),
+        (("a fox", "a pond", "--strength", "0.5"), "strength acts on the blend"),
+    ],
+)
+def test_what_contradicts_is_a_sentence(model: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    save("photo.png", 1, "RGB")
+    result = call(*arguments, "--model", model, "--out", "out")
+    assert result.exit_code == 2 and sentence in " ".join(result.output.split()), result.output
+    assert not Path("out").exists()

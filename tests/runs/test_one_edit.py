@@ -18,7 +18,8 @@ def test_every_field_is_everywhere() -> None:
     record = json.loads(Record(request, ModelDescription("mini"), {}).dumps())
     schema, table = Request.model_json_schema(), docs.generated("request")
     for name, field in Request.model_fields.items():
-        if name not in ("width", "height", "config"):  # --size; a whole configuration has no option
+        # --size; a whole configuration has no option; fingerprints are what is found.
+        if name not in ("width", "height", "config", "fingerprints"):
             assert (name if name in Request.POSITIONAL else option_name(name)) in options
         assert name in record or name in OF_THE_RUN
         assert schema["properties"][name]["description"] == field.description

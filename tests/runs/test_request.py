@@ -32,6 +32,12 @@ PROMPTS = {"foreground_prompt": "a fox", "background_prompt": "a forest"}
         ({"config": {"masks": "self"}}, "no setting 'masks'"),
         ({"config": {"boundary": -1.0}}, "boundary is -1.0"),
         ({"config": 5}, "the config is no configuration"),
+        ({"foregrounds": [{"prompt": "a fox", "box": [0.5, 0, 0.9, 1]}]}, "reaches out of the scene"),
+        ({"foregrounds": [{"prompt": " "}]}, "a foreground's prompt is empty"),
+        ({"foregrounds": [{"prompt": "a fox", "place": 3}]}, "there is no foregrounds.0.place; choose from prompt"),
+        ({"foregrounds": [{"prompt": "a fox", "z": "near"}]}, "wrong value for foregrounds.0.z: 'near'"),
+        ({"foregrounds": []}, "wrong value for foregrounds"),
+        ({"strength": 0.0}, "give a number above 0, up to 1"),
     ],
 )
 def test_bad_values_get_a_sentence(values, sentence):
@@ -75,6 +81,14 @@ def test_whatever_comes_is_taken_or_refused_in_a_sentence(values):
 )
 def test_json_round_trip(request):
     assert Request.model_validate_json(request.model_dump_json()) == request
+
+
+def test_foregrounds_need_no_prompt_beside_them():
+    each = [{"prompt": "a fox", "box": [0.1, 0.2, 0.3, 0.4]}, {"prompt": "a bear", "z": 2.0, "flip": True}]
+    request = Request.checked({"background_prompt": "a pond", "foregrounds": each})
+    assert request.foreground_prompt == "a fox and a bear"
+    assert Request.model_validate_json(request.model_dump_json()) == request
+    assert Request.checked(json.loads(request.model_dump_json())) == request
 
 
 def test_single_switches_go_on_top():

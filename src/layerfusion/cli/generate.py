@@ -12,7 +12,8 @@ from rich.text import Text
 
 from layerfusion.cli.console import RunBar
 from layerfusion.cli.errors import note
-from layerfusion.cli.options import option_name, takes_a_request
+from layerfusion.cli.options import described, option_name, takes_a_request
+from layerfusion.errors import LayerFusionError
 from layerfusion.runs import Record, Request, Target, check_targets, default_folder, plan_targets
 from layerfusion.runs.quiet import quiet_libraries
 from layerfusion.runs.record import requested
@@ -45,6 +46,25 @@ def generate(
             metavar="WxH",
         ),
     ] = None,
+    foreground: Annotated[
+        list[str] | None,
+        typer.Option("--foreground", help=described("foregrounds"), rich_help_panel="Pictures", metavar="TEXT"),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            help="The place of a foreground, as many as there are: x,y,width,height in fractions, or 'all'.",
+            rich_help_panel="Pictures",
+            metavar="X,Y,W,H",
+        ),
+    ] = None,
+    foreground_image: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--foreground-image", help=described("foreground_image"), rich_help_panel="Pictures", metavar="FILE"
+        ),
+    ] = None,
     **asked: Any,
 ) -> None:
     """Make a foreground (RGBA), a background and a blended picture, denoised together.
@@ -53,13 +73,58 @@ def generate(
     and triplet.json.
     """
     given = {name: value for name, value in asked.items() if value is not None} | size_of(size)
+    given = with_foregrounds(given, foreground or [], at or [], foreground_image or [])
     record = Record.read(source) if source else None
     request = requested(given, record, option_name).with_seed()
     endings = [ending.strip().removeprefix(".").lower() for ending in (formats or "").split(",") if ending.strip()]
     folder = out or default_folder(f"{request.foreground_prompt} {request.background_prompt}", request.seed or 0)
-    targets = plan_targets(folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors)
+    targets = plan_targets(
+        folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors, takes_places(request)
+    )
     check_targets(folder, targets, overwrite)
     make_all(request, record, folder, targets)
+
+
+def with_foregrounds(given: dict[str, Any], prompts: list[str], at: list[str], images: list[str]) -> dict[str, Any]:
+    """What is asked for, with the foregrounds that --foreground, --at and --foreground-image describe together."""
+    given = dict(given)
+    if prompts and "background_prompt" not in given and "foreground_prompt" in given:
+        # The foregrounds are named by --foreground, so the only argument is the background.
+        given["background_prompt"] = given.pop("foreground_prompt")
+    if not prompts and not at and len(images) < 2:
+        return given | ({"foreground_image": images[0]} if images else {})
+    if prompts and "foreground_prompt" in given:
+        raise LayerFusionError("a foreground prompt is beside --foreground; give it as a --foreground too.")
+    named = prompts or ([given["foreground_prompt"]] if "foreground_prompt" in given else [])
+    if not named:
+        raise LayerFusionError("--at says where a foreground stands; say with --foreground what it is.")
+    for option, values in (("--at", at), ("--foreground-image", images)):
+        if len(values) not in (0, len(named)):
+            raise LayerFusionError(
+                f"{option} is given {len(values)} times for {len(named)} foregrounds; give one for each, or none."
+            )
+    boxes, files = ([*values, *[None] * (len(named) - len(values))] for values in (at, images))
+    each = zip(named, boxes, files, strict=True)
+    return given | {"foregrounds": [{"prompt": p, "box": place_of(b), "image": i or None} for p, b, i in each]}
+
+
+def place_of(text: str | None) -> list[float] | None:
+    """0.1,0.5,0.4,0.4 → the four numbers; the whole frame is `all`."""
+    if text is None or text.strip().lower() in ("", "all"):
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise LayerFusionError(f"--at {text!r} is not four numbers; write it as 0.1,0.5,0.4,0.4, or all.")
+    return numbers
+
+
+def takes_places(request: Request) -> bool:
+    """Whether the foregrounds will have layers of their own."""
+    each = request.foregrounds or []
+    return len(each) > 1 or any(one.box is not None or one.flip for one in each)
 
 
 def make_all(request: Request, record: Record | None, folder: Path, targets: list[Target]) -> None:

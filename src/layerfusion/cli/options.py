@@ -36,12 +36,17 @@ def _extended(command: Callable[..., None], prompts: tuple[str, ...], panels: tu
     options = [
         _parameter(name, _option(name, field), _type(field))
         for name, field in fields.items()
-        if _extra(field)["panel"] in panels and _extra(field)["option"] != ""
+        if _extra(field)["panel"] in panels and _extra(field)["option"] != "" and not _extra(field)["by_hand"]
     ]
     parameters = [*arguments, *own, *options]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def described(name: str) -> str:
+    """What a field of `Request` is for, of an option that a command declares itself."""
+    return Request.model_fields[name].description or ""
 
 
 def option_name(name: str) -> str:
@@ -68,4 +73,4 @@ def _type(field: FieldInfo) -> Any:
 
 def _extra(field: FieldInfo) -> dict[str, Any]:
     extra = field.json_schema_extra
-    return dict(extra) if isinstance(extra, dict) else {"panel": None, "option": None}
+    return dict(extra) if isinstance(extra, dict) else {"panel": None, "option": None, "by_hand": False}

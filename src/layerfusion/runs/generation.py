@@ -12,6 +12,8 @@ from layerfusion.evaluation.figures import priors_figure, structure_figure
 from layerfusion.evaluation.priors import LatentsNear, observe_priors
 from layerfusion.method import resolve_structure_layer
 from layerfusion.output import LayerFusionOutput
+from layerfusion.prompts import as_list
+from layerfusion.runs.pictures import asked_of_the_pipeline
 from layerfusion.runs.progress import Listener, Progress, silent
 from layerfusion.runs.record import Record, versions
 from layerfusion.runs.request import Request
@@ -69,10 +71,7 @@ def _batch(
     steps_seen = _Steps(FIGURE_TIMES[0], progress, request.steps or 0, listener)
     listener(progress)
     output = pipeline(
-        request.foreground_prompt,
-        request.background_prompt,
-        negative_foreground_prompt=request.negative_foreground,
-        negative_background_prompt=request.negative_background,
+        **asked_of_the_pipeline(request),
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
         width=request.width,
@@ -96,7 +95,9 @@ def _figures(
 ) -> dict[str, Image.Image]:
     """Priors and masks of triplet `index` of a batch (Fig. 3), and the structure prior of every layer (Fig. 9)."""
     pipeline, config = session.pipeline, request.config or session.pipeline.defaults.config
-    priors = observe_priors(pipeline, [request.foreground_prompt], seen.latents[index : index + 1], seen.timestep)
+    # Of several foregrounds, the farthest.
+    prompt = pipeline.check_inputs(**asked_of_the_pipeline(request)).foreground[0].prompt
+    priors = observe_priors(pipeline, as_list(prompt) or [], seen.latents[index : index + 1], seen.timestep)
     sign = config.structure_sign or pipeline.config.structure_sign
     layers = {each.layer: each.structure(sign)[0] for each in priors if each.sparsity is not None}
     chosen = resolve_structure_layer(pipeline.unet, config.structure_layer or pipeline.config.structure_layer)

@@ -154,6 +154,9 @@ def requested(given: dict[str, Any], record: Record | None = None, called: Calla
     if given.get("model", values.get("model")) != values.get("model"):
         # The files that went on top of that model do not belong on this one.
         values |= {"foreground_weights": None, "transparent_decoder": None}
+    if known := values.get("fingerprints"):
+        # A picture given anew is another one.
+        values["fingerprints"] = {name: one for name, one in known.items() if name.split(".")[0] not in given} or None
     return Request.checked({**values, **given}, called)
 
 

@@ -13,13 +13,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.foregrounds import MAX_FOREGROUNDS, box_of
 from layerfusion.method.config import LayerFusionConfig, Mask
 
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16_384
 Offload = Literal["none", "model", "sequential", "group"]
 DType = Literal["float32", "float16", "bfloat16"]
-Panel = Literal["Output", "Sampling", "Model", "Method"]
+Panel = Literal["Output", "Pictures", "Sampling", "Model", "Method"]
 
 
 def asked(description: str, panel: Panel, option: str | None = None, **limits: Any) -> Any:
@@ -29,10 +30,44 @@ def asked(description: str, panel: Panel, option: str | None = None, **limits: A
         description: For the help, the schema and the documentation.
         panel: Which part of the help it stands in.
         option: The name of the command's option, where it is another than the field's; "" where it has none.
-        limits: `ge`, `le`, `min_length` and what else pydantic's Field takes.
+        limits: `ge`, `le`, `min_length` and what else pydantic's Field takes; `by_hand` where the command declares the
+            option itself.
     """
-    default = limits.pop("default", None)
-    return Field(default, description=description, json_schema_extra={"panel": panel, "option": option}, **limits)
+    default, by_hand = limits.pop("default", None), limits.pop("by_hand", False)
+    extra = {"panel": panel, "option": option, "by_hand": by_hand}
+    return Field(default, description=description, json_schema_extra=extra, **limits)
+
+
+class AskedForeground(BaseModel):
+    """One foreground of several: what `layerfusion.Foreground` takes, with its picture as a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    prompt: Annotated[str, Field(description="What it is: 'a red fox'.")]
+    image: Annotated[str | None, Field(description="A cut-out to be kept as it is, a file.")] = None
+    box: Annotated[
+        list[float] | None, Field(description="x, y, width and height as fractions; the whole frame where not given.")
+    ] = None
+    z: Annotated[float | None, Field(description="The greater the nearer; its place in the list where not given.")] = (
+        None
+    )
+    flip: Annotated[bool, Field(description="Mirrored left to right.")] = False
+    negative_prompt: Annotated[str | None, Field(description="What to keep out of it; negative_foreground's else.")] = (
+        None
+    )
+    seed: Annotated[int | None, Field(description="Of its noise alone.", ge=0, le=MAX_SEED)] = None
+
+    @field_validator("prompt")
+    @classmethod
+    def _says_something(cls, prompt: str) -> str:
+        if not prompt.strip():
+            raise ValueError("a foreground's prompt is empty; say what to draw.")
+        return prompt
+
+    @field_validator("box")
+    @classmethod
+    def _is_a_box(cls, box: list[float] | None) -> list[float] | None:
+        return None if box is None else list(box_of(box))
 
 
 class Request(BaseModel):
@@ -46,6 +81,27 @@ class Request(BaseModel):
 
     foreground_prompt: Annotated[str, Field(description="What stands in front: 'a red fox'.")]
     background_prompt: Annotated[str, Field(description="What it stands in: 'a snowy forest'.")]
+    foregrounds: list[AskedForeground] | None = asked(
+        "A foreground and, with --at x,y,width,height in fractions, its place; can be repeated, the last is nearest.",
+        "Pictures",
+        "--foreground",
+        by_hand=True,
+        min_length=1,
+        max_length=MAX_FOREGROUNDS,
+    )
+    foreground_image: str | None = asked(
+        "A cut-out (RGBA) to keep as it is, a file; with several foregrounds one for each, '' for none.",
+        "Pictures",
+        by_hand=True,
+        min_length=1,
+    )
+    background_image: str | None = asked("A photo to keep as the background, a file.", "Pictures", min_length=1)
+    blended_image: str | None = asked("A picture to take apart, a file; needs --mask-image.", "Pictures", min_length=1)
+    mask_image: str | None = asked("Where the subject is, or may be: white in this file.", "Pictures", min_length=1)
+    strength: float | None = asked(
+        "Of a given cut-out on a given photo: how much of their blend is made anew.", "Pictures", gt=0, le=1
+    )
+    fingerprints: dict[str, str] | None = asked("SHA-256 of the given pictures, once they are read.", "Pictures", "")
     count: int = asked(
         "How many triplets, in numbered folders, with seeds counted up.", "Output", default=1, ge=1, le=9999
     )
@@ -99,6 +155,18 @@ class Request(BaseModel):
 
     POSITIONAL: ClassVar = ("foreground_prompt", "background_prompt")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_foregrounds(cls, values: Any) -> Any:
+        """Several foregrounds need no foreground prompt: it is all of theirs."""
+        if not isinstance(values, dict) or values.get("foreground_prompt") is not None:
+            return values
+        each = values.get("foregrounds")
+        each = each if isinstance(each, list) else []
+        prompts = [one.get("prompt") if isinstance(one, dict) else getattr(one, "prompt", None) for one in each]
+        told = [prompt for prompt in prompts if isinstance(prompt, str)]
+        return values | {"foreground_prompt": " and ".join(told)} if told else values
+
     @field_validator("foreground_prompt", "background_prompt")
     @classmethod
     def _says_something(cls, prompt: str) -> str:
@@ -117,6 +185,13 @@ class Request(BaseModel):
         if isinstance(value, str) and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
             raise ValueError("holds characters that are no text; type it again")
         return value
+
+    def files(self) -> dict[str, str]:
+        """The files of the given pictures, by the field that names each; of foregrounds as foregrounds.0."""
+        single = ("foreground_image", "background_image", "blended_image", "mask_image")
+        found = {name: getattr(self, name) for name in single}
+        found |= {f"foregrounds.{number}": one.image for number, one in enumerate(self.foregrounds or [])}
+        return {name: file for name, file in found.items() if file}
 
     @model_validator(mode="after")
     def _seeds_fit(self) -> "Request":
@@ -175,6 +250,8 @@ def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
         # A sentence of our own: of the whole request, or of LayerFusionConfig.
         return str(context.get("error", "the config is no configuration; give an object."))
     name = str(location[0])
+    if name == "foregrounds" and len(location) > 1:
+        return _of_a_foreground(first)
     says = name.replace("_", " ") if name in Request.POSITIONAL else called(name)
     if first["type"] == "missing":
         return f"the {says} is empty; say what to draw."
@@ -187,12 +264,27 @@ def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
     return f"wrong value for {says}: {shown}; {_advice(name, first['type'], context)}."
 
 
+def _of_a_foreground(complaint: Any) -> str:
+    """What is wrong with one of several foregrounds."""
+    context, which = complaint.get("ctx", {}), ".".join(map(str, complaint["loc"]))
+    if complaint["type"] == "value_error":
+        return str(context["error"])
+    if complaint["type"] == "missing":
+        return f"{which} is missing; say what to draw."
+    if complaint["type"] == "extra_forbidden":
+        return f"there is no {which}; choose from {', '.join(AskedForeground.model_fields)}."
+    shown = repr(complaint["input"])
+    return f"wrong value for {which}: {shown if len(shown) <= 60 else shown[:57] + '…'}; give another."
+
+
 def _advice(name: str, complaint: str, context: dict[str, Any]) -> str:
     """What to give instead."""
     if complaint == "literal_error":
         return f"choose {context['expected']}"
     field = Request.model_fields.get(name)
     limits = {type(limit).__name__: limit for limit in (field.metadata if field else [])}
+    if complaint in ("greater_than", "less_than_equal") and "Gt" in limits:
+        return f"give a number above {limits['Gt'].gt}, up to {limits['Le'].le}"
     bounds = [getattr(limits[key], key.lower()) for key in ("Ge", "Le") if key in limits]
     if len(bounds) == 2:
         return f"give a number from {bounds[0]} to {bounds[1]}"

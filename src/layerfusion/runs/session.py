@@ -9,6 +9,7 @@ from layerfusion.models import Vocabulary, locate, read_vocabulary
 from layerfusion.models.advice import advise
 from layerfusion.models.load import choose_device, choose_dtype, load
 from layerfusion.pipeline import LayerFusionPipeline
+from layerfusion.runs.pictures import asked_of_the_pipeline, with_fingerprints
 from layerfusion.runs.progress import Listener, Progress, silent
 from layerfusion.runs.record import ModelDescription, PromptNotes, Record, versions
 from layerfusion.runs.request import Offload, Request
@@ -73,9 +74,9 @@ class Session:
             LayerFusionError: a switch of the method is out of range, or the size does not suit the model.
         """
         own = self.pipeline.defaults
+        request = with_fingerprints(request)
         inputs = self.pipeline.check_inputs(
-            foreground_prompt=request.foreground_prompt,
-            background_prompt=request.background_prompt,
+            **asked_of_the_pipeline(request),
             width=request.width,
             height=request.height,
             num_inference_steps=request.steps,

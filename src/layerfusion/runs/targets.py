@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write
+from layerfusion.files import atomic_folder, atomic_write
 from layerfusion.runs.record import RECORD_FILE
-from layerfusion.triplet import PICTURES
+from layerfusion.triplet import PICTURES, SUBJECT_LAYERS
 
 if TYPE_CHECKING:
     from layerfusion.runs.generation import Generated
@@ -29,6 +29,7 @@ CONTENTS = {
     "layered.png": "background, shadow, light and relit foreground",
     "priors.png": "priors and masks",
     "structure.png": "the structure prior of every layer",
+    "layers": "each foreground as layers of its own, in their places",
     "triplet.json": "settings, to repeat it with --from",
 }
 
@@ -41,11 +42,13 @@ class Target:
         folder: Where its files lie.
         formats: Endings of the layered files that are wanted, without the dot.
         show_priors: Whether the figures of the priors are wanted.
+        subjects: Whether there are several foregrounds, whose layers lie in a folder of their own.
     """
 
     folder: Path
     formats: tuple[str, ...] = ()
     show_priors: bool = False
+    subjects: bool = False
 
     @property
     def layered(self) -> tuple[str, ...]:
@@ -55,11 +58,13 @@ class Target:
     def names(self) -> tuple[str, ...]:
         """Of every file that will be written."""
         pictures = (*PICTURES, *(FIGURES if self.show_priors else ()))
-        return (*(f"{name}.png" for name in pictures), *self.layered, RECORD_FILE)
+        folder = (SUBJECT_LAYERS,) if self.subjects else ()
+        return (*(f"{name}.png" for name in pictures), *folder, *self.layered, RECORD_FILE)
 
     def write(self, generated: "Generated") -> None:
         """Write all files; they appear together, `triplet.json` last. The PNGs carry its content too."""
         from layerfusion.layers import write
+        from layerfusion.layers.formats.folder import write as write_folder
 
         metadata = generated.record.png_metadata()
         # Each file is renamed into its place when the stack unwinds, the first one entered last.
@@ -69,16 +74,20 @@ class Target:
             for name, picture in {**generated.triplet.pictures(), **generated.figures}.items():
                 path = files.enter_context(atomic_write(self.folder / f"{name}.png"))
                 picture.save(path, "PNG", pnginfo=metadata)
-            if self.formats:
+            if self.formats or generated.triplet.subjects:
                 stack = generated.triplet.to_stack(generated.record.to_dict())
                 for name in self.layered:
                     write(stack, files.enter_context(atomic_write(self.folder / name)))
+                if generated.triplet.subjects:
+                    write_folder(stack, files.enter_context(atomic_folder(self.folder / SUBJECT_LAYERS)))
 
 
-def plan_targets(folder: Path, count: int, formats: tuple[str, ...] = (), show_priors: bool = False) -> list[Target]:
+def plan_targets(
+    folder: Path, count: int, formats: tuple[str, ...] = (), show_priors: bool = False, subjects: bool = False
+) -> list[Target]:
     """One folder for one triplet, numbered folders in it for several."""
     folders = [folder] if count == 1 else [folder / f"{number:04d}" for number in range(1, count + 1)]
-    return [Target(each, formats, show_priors) for each in folders]
+    return [Target(each, formats, show_priors, subjects) for each in folders]
 
 
 def check_targets(folder: Path, targets: Iterable[Target], overwrite: bool) -> None:
