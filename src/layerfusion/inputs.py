@@ -268,7 +268,7 @@ class Inputs:
         if len({len(foregrounds) for foregrounds in each}) > 1 or not 1 <= len(each[0]) <= MAX_FOREGROUNDS:
             raise LayerFusionError(f"give 1 to {MAX_FOREGROUNDS} foregrounds, and as many for each pair.")
         single = ("foreground_prompt", "foreground_prompt_embeds", "foreground_image", "blended_image", "mask")
-        beside = [name for name in single if getattr(self, name) is not None]
+        beside = [name for name in (*single, "foreground_control") if getattr(self, name) is not None]
         if beside:
             raise LayerFusionError(f"foregrounds are given beside {beside[0]}; give one of them.")
 

@@ -41,7 +41,7 @@ from layerfusion.loading import FromSDXLMixin
 from layerfusion.memory import MemoryMixin
 from layerfusion.method import JointAttention, LayerFusionConfig, resolve_structure_layer
 from layerfusion.offsets import ForegroundOffsets
-from layerfusion.output import LayerFusionOutput, SubjectBatch
+from layerfusion.output import LayerFusionOutput, StepMaps, SubjectBatch
 from layerfusion.placing import Places
 from layerfusion.prompts import Conditions, Prompt
 from layerfusion.sampling import Generators, Sampler, initial_latents
@@ -260,8 +260,7 @@ class LayerFusionPipeline(
         sampler = self.prepare(inputs, self.encode(inputs))
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
         how = (output_type, transparency_passes, clean_alpha, return_premultiplied)
-        output = self.decode(sampler.latents, *how, sampler.held, sampler.places)
-        output.maps = sampler.maps
+        output = self.decode(sampler.latents, *how, sampler.held, sampler.places, sampler.maps)
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
     def check_inputs(self, **given: Any) -> Inputs:
@@ -332,17 +331,20 @@ class LayerFusionPipeline(
         return_premultiplied: bool = False,
         held: Held | None = None,
         places: Places | None = None,
+        maps: list[StepMaps] | None = None,
     ) -> LayerFusionOutput:
         """Latents (S, B, 4, h, w) of the foregrounds, the blended picture and the background → pictures.
 
         One stream at a time, which bounds the memory. What a sampler has `held` comes back as given, its `places` are
-        where the foregrounds stand. Components that are offloaded are sent away at the end.
+        where the foregrounds stand, and its `maps` come along. Components that are offloaded are sent away at the end.
         """
         if output_type == "latent":
             self.maybe_free_model_hooks()
             *foregrounds, blended, background = latents
             several = len(foregrounds) > 1
-            return LayerFusionOutput(torch.stack(foregrounds) if several else foregrounds[0], background, blended)
+            return LayerFusionOutput(
+                torch.stack(foregrounds) if several else foregrounds[0], background, blended, maps=maps
+            )
 
         def finished(tensor: Tensor) -> Any:
             return self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
@@ -354,6 +356,7 @@ class LayerFusionPipeline(
         self.maybe_free_model_hooks()
         return LayerFusionOutput(
             **{name: finished(tensor) for name, tensor in tensors.items()},
+            maps=maps,
             subjects=[SubjectBatch.of(one.pictures, one.placements, finished) for one in subjects] or None,
         )
 

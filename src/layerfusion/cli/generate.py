@@ -13,8 +13,8 @@ from rich.text import Text
 from layerfusion.cli.console import RunBar
 from layerfusion.cli.errors import note
 from layerfusion.cli.options import described, option_name, takes_a_request
-from layerfusion.errors import LayerFusionError
 from layerfusion.runs import Record, Request, Target, check_targets, default_folder, plan_targets
+from layerfusion.runs.foregrounds import with_foregrounds
 from layerfusion.runs.quiet import quiet_libraries
 from layerfusion.runs.record import requested
 from layerfusion.runs.request import size_of
@@ -23,6 +23,10 @@ from layerfusion.runs.targets import CONTENTS
 
 def _output(help: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel="Output", **more)
+
+
+def _picture(name: str, metavar: str, help: str) -> Any:
+    return typer.Option(name, help=help, rich_help_panel="Pictures", metavar=metavar)
 
 
 @takes_a_request
@@ -46,24 +50,10 @@ def generate(
             metavar="WxH",
         ),
     ] = None,
-    foreground: Annotated[
-        list[str] | None,
-        typer.Option("--foreground", help=described("foregrounds"), rich_help_panel="Pictures", metavar="TEXT"),
-    ] = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--at",
-            help="The place of a foreground, as many as there are: x,y,width,height in fractions, or 'all'.",
-            rich_help_panel="Pictures",
-            metavar="X,Y,W,H",
-        ),
-    ] = None,
+    foreground: Annotated[list[str] | None, _picture("--foreground", "TEXT", described("foregrounds"))] = None,
+    at: Annotated[list[str] | None, _picture("--at", "X,Y,W,H", "The place of each foreground, or 'all'.")] = None,
     foreground_image: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--foreground-image", help=described("foreground_image"), rich_help_panel="Pictures", metavar="FILE"
-        ),
+        list[str] | None, _picture("--foreground-image", "FILE", described("foreground_image"))
     ] = None,
     **asked: Any,
 ) -> None:
@@ -79,52 +69,10 @@ def generate(
     endings = [ending.strip().removeprefix(".").lower() for ending in (formats or "").split(",") if ending.strip()]
     folder = out or default_folder(f"{request.foreground_prompt} {request.background_prompt}", request.seed or 0)
     targets = plan_targets(
-        folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors, takes_places(request)
+        folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors, request.has_places
     )
     check_targets(folder, targets, overwrite)
     make_all(request, record, folder, targets)
-
-
-def with_foregrounds(given: dict[str, Any], prompts: list[str], at: list[str], images: list[str]) -> dict[str, Any]:
-    """What is asked for, with the foregrounds that --foreground, --at and --foreground-image describe together."""
-    given = dict(given)
-    if prompts and "background_prompt" not in given and "foreground_prompt" in given:
-        # The foregrounds are named by --foreground, so the only argument is the background.
-        given["background_prompt"] = given.pop("foreground_prompt")
-    if not prompts and not at and len(images) < 2:
-        return given | ({"foreground_image": images[0]} if images else {})
-    if prompts and "foreground_prompt" in given:
-        raise LayerFusionError("a foreground prompt is beside --foreground; give it as a --foreground too.")
-    named = prompts or ([given["foreground_prompt"]] if "foreground_prompt" in given else [])
-    if not named:
-        raise LayerFusionError("--at says where a foreground stands; say with --foreground what it is.")
-    for option, values in (("--at", at), ("--foreground-image", images)):
-        if len(values) not in (0, len(named)):
-            raise LayerFusionError(
-                f"{option} is given {len(values)} times for {len(named)} foregrounds; give one for each, or none."
-            )
-    boxes, files = ([*values, *[None] * (len(named) - len(values))] for values in (at, images))
-    each = zip(named, boxes, files, strict=True)
-    return given | {"foregrounds": [{"prompt": p, "box": place_of(b), "image": i or None} for p, b, i in each]}
-
-
-def place_of(text: str | None) -> list[float] | None:
-    """0.1,0.5,0.4,0.4 → the four numbers; the whole frame is `all`."""
-    if text is None or text.strip().lower() in ("", "all"):
-        return None
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4:
-        raise LayerFusionError(f"--at {text!r} is not four numbers; write it as 0.1,0.5,0.4,0.4, or all.")
-    return numbers
-
-
-def takes_places(request: Request) -> bool:
-    """Whether the foregrounds will have layers of their own."""
-    each = request.foregrounds or []
-    return len(each) > 1 or any(one.box is not None or one.flip for one in each)
 
 
 def make_all(request: Request, record: Record | None, folder: Path, targets: list[Target]) -> None:

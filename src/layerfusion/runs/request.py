@@ -13,10 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.foregrounds import MAX_FOREGROUNDS, box_of
+from layerfusion.foregrounds import MAX_FOREGROUNDS
 from layerfusion.method.config import LayerFusionConfig, Mask
+from layerfusion.runs.foregrounds import MAX_SEED, AskedForeground, complaint_of
 
-MAX_SEED = 2**63 - 1
 MAX_SIDE = 16_384
 Offload = Literal["none", "model", "sequential", "group"]
 DType = Literal["float32", "float16", "bfloat16"]
@@ -36,38 +36,6 @@ def asked(description: str, panel: Panel, option: str | None = None, **limits: A
     default, by_hand = limits.pop("default", None), limits.pop("by_hand", False)
     extra = {"panel": panel, "option": option, "by_hand": by_hand}
     return Field(default, description=description, json_schema_extra=extra, **limits)
-
-
-class AskedForeground(BaseModel):
-    """One foreground of several: what `layerfusion.Foreground` takes, with its picture as a file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    prompt: Annotated[str, Field(description="What it is: 'a red fox'.")]
-    image: Annotated[str | None, Field(description="A cut-out to be kept as it is, a file.")] = None
-    box: Annotated[
-        list[float] | None, Field(description="x, y, width and height as fractions; the whole frame where not given.")
-    ] = None
-    z: Annotated[float | None, Field(description="The greater the nearer; its place in the list where not given.")] = (
-        None
-    )
-    flip: Annotated[bool, Field(description="Mirrored left to right.")] = False
-    negative_prompt: Annotated[str | None, Field(description="What to keep out of it; negative_foreground's else.")] = (
-        None
-    )
-    seed: Annotated[int | None, Field(description="Of its noise alone.", ge=0, le=MAX_SEED)] = None
-
-    @field_validator("prompt")
-    @classmethod
-    def _says_something(cls, prompt: str) -> str:
-        if not prompt.strip():
-            raise ValueError("a foreground's prompt is empty; say what to draw.")
-        return prompt
-
-    @field_validator("box")
-    @classmethod
-    def _is_a_box(cls, box: list[float] | None) -> list[float] | None:
-        return None if box is None else list(box_of(box))
 
 
 class Request(BaseModel):
@@ -186,6 +154,12 @@ class Request(BaseModel):
             raise ValueError("holds characters that are no text; type it again")
         return value
 
+    @property
+    def has_places(self) -> bool:
+        """Whether there are several foregrounds, or one with a place: each then has layers of its own."""
+        each = self.foregrounds or []
+        return len(each) > 1 or any(one.box is not None or one.flip for one in each)
+
     def files(self) -> dict[str, str]:
         """The files of the given pictures, by the field that names each; of foregrounds as foregrounds.0."""
         single = ("foreground_image", "background_image", "blended_image", "mask_image")
@@ -251,7 +225,7 @@ def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
         return str(context.get("error", "the config is no configuration; give an object."))
     name = str(location[0])
     if name == "foregrounds" and len(location) > 1:
-        return _of_a_foreground(first)
+        return complaint_of(first)
     says = name.replace("_", " ") if name in Request.POSITIONAL else called(name)
     if first["type"] == "missing":
         return f"the {says} is empty; say what to draw."
@@ -262,19 +236,6 @@ def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
     shown = repr(first["input"])
     shown = shown if len(shown) <= 60 else shown[:57] + "…"
     return f"wrong value for {says}: {shown}; {_advice(name, first['type'], context)}."
-
-
-def _of_a_foreground(complaint: Any) -> str:
-    """What is wrong with one of several foregrounds."""
-    context, which = complaint.get("ctx", {}), ".".join(map(str, complaint["loc"]))
-    if complaint["type"] == "value_error":
-        return str(context["error"])
-    if complaint["type"] == "missing":
-        return f"{which} is missing; say what to draw."
-    if complaint["type"] == "extra_forbidden":
-        return f"there is no {which}; choose from {', '.join(AskedForeground.model_fields)}."
-    shown = repr(complaint["input"])
-    return f"wrong value for {which}: {shown if len(shown) <= 60 else shown[:57] + '…'}; give another."
 
 
 def _advice(name: str, complaint: str, context: dict[str, Any]) -> str:
