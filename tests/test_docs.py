@@ -39,6 +39,8 @@ def elsewhere(tiny_mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(layerfusion.models, "MINI", tiny_mini)
     monkeypatch.setitem(PRESETS, "mini", replace(PRESETS["mini"], base=str(tiny_mini)))
     Image.new("RGB", (90, 60), "gold").save("beach.jpg")
+    for name, mode in (("photo", "RGB"), ("picture", "RGB"), ("cutout", "RGBA"), ("mask", "L")):
+        Image.new(mode, (64, 64), 0).save(f"{name}.png")
     yield
 
 
