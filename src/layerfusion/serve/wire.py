@@ -18,6 +18,8 @@ RECORD = "triplet.json"
 # What a request says for the command alone, or the server decides for every client.
 OF_THE_SERVER = {"model", "foreground_weights", "transparent_decoder", "device", "dtype", "offload"}
 OF_THE_COMMAND = {"count", "batch_size"}
+# They name files of the machine, which no client may: a client has uploads.
+OF_FILES = {"foregrounds", "foreground_image", "background_image", "blended_image", "mask_image", "fingerprints"}
 # What may differ between runs that are sampled together.
 OF_ONE = {"foreground_prompt", "background_prompt", "seed"}
 UPLOAD_ID = r"^[0-9a-f]{32}$"
@@ -28,7 +30,9 @@ def _asked() -> dict[str, Any]:
     """The fields of a request that a client may give, as `Request` has them."""
     fields = Request.model_fields
     kept: dict[str, Any] = {
-        name: (field.annotation, field) for name, field in fields.items() if name not in OF_THE_SERVER | OF_THE_COMMAND
+        name: (field.annotation, field)
+        for name, field in fields.items()
+        if name not in OF_THE_SERVER | OF_THE_COMMAND | OF_FILES
     }
     kept["config"] = (dict[str, Any] | None, Field(None, description=fields["config"].description))
     return kept
