@@ -1,4 +1,4 @@
-# Everything a person types. A fresh machine needs Python (3.10 or later), pip and make; nothing else.
+# Everything a person types. A fresh machine needs Python (3.11 or later), pip and make; nothing else.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

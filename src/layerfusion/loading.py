@@ -1,10 +1,9 @@
 """From any SDXL and LayerDiffuse's files to a pipeline."""
 
 import os
-from typing import Any
+from typing import Any, Self
 
 from diffusers import StableDiffusionXLPipeline
-from typing_extensions import Self
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.offsets import ForegroundOffsets, load_foreground

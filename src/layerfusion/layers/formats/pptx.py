@@ -10,7 +10,7 @@ import io
 import itertools
 import warnings
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def _describe(presentation: Any, stack: LayerStack) -> None:
     package, part = presentation.part.package, presentation.part
     properties = presentation.core_properties
     properties.author = properties.last_modified_by = f"LayerFusion {layerfusion.__version__}"
-    properties.created = properties.modified = datetime.now(timezone.utc).replace(tzinfo=None)
+    properties.created = properties.modified = datetime.now(UTC).replace(tzinfo=None)
     properties.title = ", ".join(layer.name for layer in stack if layer.visible)[:MAX_PROPERTY]
     properties.comments = sentence(stack.provenance)[:MAX_PROPERTY]
     for owner, kind in ((package, RELATIONSHIP_TYPE.THUMBNAIL), (part, RELATIONSHIP_TYPE.PRINTER_SETTINGS)):
