@@ -12,8 +12,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import hypothesis
+import jaxtyping
 import pytest
 import torch
+
+import tests.typecheck  # noqa: F401  (by name, below)
+
+# The shapes in the method's signatures are checked in every call that a test makes; elsewhere they cost nothing.
+jaxtyping.install_import_hook(
+    [
+        f"layerfusion.method.{name}"
+        for name in ("attention", "blending", "detail", "image_prompts", "priors", "streams")
+    ],
+    "tests.typecheck.checked",
+)
 
 if TYPE_CHECKING:
     from layerfusion.offsets import ForegroundOffsets

@@ -157,3 +157,25 @@ def test_pictures_and_adapters_belong_together(pipe):
         latents_of(pipe, foreground_ip_adapter_image=[image, image])
     with pytest.raises(LayerFusionError, match="different numbers of pictures"):
         latents_of(pipe, foreground_ip_adapter_image=[[image, image]], background_ip_adapter_image=image)
+
+
+def test_masks_say_where_pictures_act(pipe):
+    """As diffusers has it: a mask for each picture of each adapter, and an adapter's pictures each in its own place."""
+    components = tiny_components()
+    adapter = tiny_ip_adapter(components["unet"])
+    left = torch.zeros(1, 64, 64)
+    left[..., :24] = 1
+    masks = [torch.stack([left, 1 - left], dim=1)]
+    pictures = [[picture(0), picture(1)]]
+    arguments = {"cross_attention_kwargs": {"ip_adapter_masks": masks}}
+    expected = sdxl_run(PROMPTS[1], components["unet"], [adapter], pictures, **arguments)
+    streams = latents_of(pipe, config=INDEPENDENT, background_ip_adapter_image=pictures, **arguments)
+    torch.testing.assert_close(streams[2], expected, atol=5e-4, rtol=5e-4)  # added up in another order
+    unmasked = latents_of(pipe, config=INDEPENDENT, background_ip_adapter_image=pictures)
+    assert (streams - unmasked)[1:].abs().amax() > 0.05 and (streams - unmasked)[0].abs().max() == 0
+    for given, wrong, sentence in (
+        (pictures, {"ip_adapter_masks": [left[None]]}, r"begin with the shapes \[\(1, 1\)\]"),
+        (None, {"ip_adapter_masks": masks}, "no picture for an IP-Adapter|the UNet carries an IP-Adapter"),
+    ):
+        with pytest.raises(LayerFusionError, match=sentence):
+            latents_of(pipe, background_ip_adapter_image=given, cross_attention_kwargs=wrong)

@@ -1,6 +1,8 @@
 """LayerFusion: a foreground (RGBA), a background and a blended picture, denoised together."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from layerfusion.lazy import lazily
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,23 +27,17 @@ if TYPE_CHECKING:
     from layerfusion.pipeline import LayerFusionPipeline
     from layerfusion.triplet import Triplet
 
-_HOMES = {
-    "Control": "controls",
-    "Foreground": "foregrounds",
-    "Layer": "layers",
-    "LayerFusionConfig": "method",
-    "LayerFusionError": "errors",
-    "LayerFusionOutput": "output",
-    "LayerFusionPipeline": "pipeline",
-    "LayerStack": "layers",
-    "Triplet": "triplet",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded when first asked for: the commands on layers start without torch and diffusers.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'layerfusion' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"layerfusion.{_HOMES[name]}"), name)
+# The commands on layers start without torch and diffusers.
+__getattr__ = lazily(
+    __name__,
+    {
+        "controls": ("Control",),
+        "errors": ("LayerFusionError",),
+        "foregrounds": ("Foreground",),
+        "layers": ("Layer", "LayerStack"),
+        "method": ("LayerFusionConfig",),
+        "output": ("LayerFusionOutput",),
+        "pipeline": ("LayerFusionPipeline",),
+        "triplet": ("Triplet",),
+    },
+)

@@ -74,6 +74,7 @@ class EncodingMixin(TextualInversionLoaderMixin, IPAdapterMixin):
             BACKGROUND: (inputs.background_ip_adapter_image, inputs.background_ip_adapter_image_embeds),
         }
         given = {name: both for name, both in given.items() if any(one is not None for one in both)}
+        masks = (inputs.cross_attention_kwargs or {}).get("ip_adapter_masks")
         has_adapters = self.unet.config.encoder_hid_dim_type == "ip_image_proj"
         if bool(given) != has_adapters:
             raise LayerFusionError(
@@ -81,6 +82,10 @@ class EncodingMixin(TextualInversionLoaderMixin, IPAdapterMixin):
                 "take it off with unload_ip_adapter()."
                 if has_adapters
                 else "a picture for an IP-Adapter is given and none is there; load one with load_ip_adapter()."
+            )
+        if not given and masks is not None:
+            raise LayerFusionError(
+                "ip_adapter_masks are given and no picture for an IP-Adapter; give one, or no masks."
             )
         if not given:
             return {}
@@ -92,6 +97,13 @@ class EncodingMixin(TextualInversionLoaderMixin, IPAdapterMixin):
                 raise LayerFusionError(f"there are {count} IP-Adapters; give a {name} picture, or a list, for each.")
             encoded[name] = self.prepare_ip_adapter_image_embeds(
                 listed, embeds, self._execution_device, layout.batch, layout.guidance
+            )
+        shapes = [tuple(mask.shape[:2]) for mask in masks or []]
+        wanted = [(1, embeds.shape[1]) for embeds in next(iter(encoded.values()))]
+        if masks is not None and shapes != wanted:
+            raise LayerFusionError(
+                f"ip_adapter_masks begin with the shapes {shapes}; give a mask (1, pictures, height, width) for each "
+                f"IP-Adapter, which begin with {wanted}."
             )
         of_streams = dict.fromkeys(layout.foregrounds, encoded.get(FOREGROUND)) | {
             name: encoded.get(BACKGROUND) for name in layout.plain

@@ -14,7 +14,7 @@ from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
 from layerfusion.foregrounds import MAX_FOREGROUNDS, Foreground, farthest_first
 from layerfusion.given import Given, Pictures, cutout_of, framed
-from layerfusion.method import BACKGROUND, BLENDED, FOREGROUND, LayerFusionConfig, StreamLayout, foreground_names
+from layerfusion.method import LayerFusionConfig, StreamLayout, foreground_names
 from layerfusion.placing import Place, Places
 from layerfusion.prompts import Prompt, Prompts
 from layerfusion.sampling import Generators
@@ -189,9 +189,9 @@ class Inputs:
     @property
     def controlled(self) -> dict[str, Control | Sequence[Control]]:
         """By stream, what a ControlNet makes it follow."""
-        of_background = self.background_control
-        given = {FOREGROUND: self.foreground_control, BLENDED: of_background, BACKGROUND: of_background}
-        return {name: control for name, control in given.items() if control is not None}
+        of_streams = [(name, self.foreground_control) for name in self.layout.foregrounds]
+        of_streams += [(name, self.background_control) for name in self.layout.plain]
+        return {name: control for name, control in of_streams if control is not None}
 
     def controls(self, model: Any, device: torch.device) -> Controls | None:
         """What steers the streams by a ControlNet `model`, if anything does; errors as for `Controls.of`."""
@@ -250,10 +250,11 @@ class Inputs:
         if self.output_type not in get_args(OutputType):
             options = ", ".join(get_args(OutputType))
             raise LayerFusionError(f"output_type is {self.output_type!r}; choose one of {options}.")
-        unknown = set(self.cross_attention_kwargs or {}) - {"scale"}
+        unknown = set(self.cross_attention_kwargs or {}) - {"scale", "ip_adapter_masks"}
         if unknown:
             raise LayerFusionError(
-                f"cross_attention_kwargs has {', '.join(sorted(unknown))}; give only a LoRA's scale."
+                f"cross_attention_kwargs has {', '.join(sorted(unknown))}; give only scale (of LoRAs) "
+                "and ip_adapter_masks."
             )
         if self.transparency_passes not in (1, 8):
             raise LayerFusionError(f"transparency_passes is {self.transparency_passes}; give 1 or 8.")

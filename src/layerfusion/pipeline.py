@@ -238,7 +238,8 @@ class LayerFusionPipeline(
                 Background means background and blended picture. A stream without one is left to its prompt.
             foreground_control, background_control: A picture that the `controlnet` makes the stream follow, or a list
                 with one for each of several ControlNets.
-            cross_attention_kwargs: {"scale": …}, how strongly LoRAs on the UNet and the text encoders act.
+            cross_attention_kwargs: {"scale": …}, how strongly LoRAs on the UNet and the text encoders act;
+                {"ip_adapter_masks": […]}, where pictures for IP-Adapters act, in every stream that is given them.
             config: The switches of the method; the model's own where None. `LayerFusionConfig.paper()` is the paper's.
             transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster.
             clean_alpha: Settle the floor and the ceiling of alpha (`layerfusion.transparency.settle_alpha`).

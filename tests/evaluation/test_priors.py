@@ -6,7 +6,7 @@ import torch
 from layerfusion import LayerFusionOutput, LayerFusionPipeline
 from layerfusion.evaluation.priors import LatentsNear, observe_priors
 from layerfusion.method import self_attention_layers
-from layerfusion.method.attention import transformer_blocks
+from layerfusion.method.blocks import transformer_blocks
 from tests.models.tiny_files import tiny_pipeline
 
 Run = tuple[LayerFusionOutput, LatentsNear]

@@ -1,7 +1,6 @@
 """Algorithm 3 inside a real UNet, against a transcription with two UNets, full probabilities and row by row."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +18,8 @@ from layerfusion.method import (
     resolve_structure_layer,
     self_attention_layers,
 )
-from layerfusion.method.attention import StreamProcessor, transformer_blocks
+from layerfusion.method.attention import StreamProcessor
+from layerfusion.method.blocks import transformer_blocks
 from tests.tiny import TEXT_WIDTHS, tiny_foreground, tiny_unet
 
 SIZE = (8, 16)
@@ -403,13 +403,15 @@ def test_structure_layers_are_named_in_the_order_of_computation(tiny):
         resolve_structure_layer(tiny["unet"], "up_blocks.9")
 
 
-def test_the_background_sees_no_hidden_token_of_the_blended_stream():
+def test_the_background_sees_no_hidden_token_of_the_blended_stream(tiny, tiny_offsets):
     """Other keys and values where it is closed change the blended stream's attention, and not the background's."""
     layout = StreamLayout(batch=2, guidance=True)
     hidden = torch.zeros(2, 4, 4)
     hidden[0, 1:3, 1:3] = 1  # the second triplet hides nothing
-    joint = SimpleNamespace(current=UNetPass(layout, (4, 4), torch.zeros(2), hidden=hidden))
-    processor = StreamProcessor(joint, "block", None, "attn1")
+    path, block = transformer_blocks(tiny["unet"])[0]
+    joint = JointAttention(tiny["unet"], tiny_offsets, LayerFusionConfig(), f"{path}.attn1", 1)
+    joint.current = UNetPass(layout, (4, 4), torch.zeros(2), hidden=hidden)
+    processor = StreamProcessor(joint, path, block, "attn1")
     query, key, value = (torch.randn(4, 3, 32, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
     before = processor._attend_to_both(query, key, value, 0.3)
     closed = torch.cat([hidden.flatten(1), torch.zeros(2, 16)], 1).repeat(2, 1)[:, None, :, None] > 0

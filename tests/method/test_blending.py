@@ -71,7 +71,7 @@ def test_alignment_moves_the_masked_mean_and_nothing_else(seed, strength):
 
 @given(numbers, numbers, unit, unit)
 def test_equations(a_foreground, a_blended, soft, hard):
-    tensors = [torch.tensor(x, dtype=torch.float64) for x in (a_foreground, a_blended, soft, hard)]
+    tensors = [torch.tensor([[x]], dtype=torch.float64) for x in (a_foreground, a_blended, soft, hard)]
     blended = blend_into_blended(tensors[0], tensors[1], tensors[2])
     assert float(blended) == pytest.approx(a_foreground * soft + a_blended * (1 - soft), abs=1e-9)
     foreground = blend_into_foreground(blended, tensors[0], tensors[3])

@@ -7,8 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from layerfusion.method import FOREGROUND, AttentionPriors, JointAttention, LayerFusionConfig, StreamLayout, UNetPass
-from layerfusion.method.attention import self_attention_layers
+from layerfusion.method import (
+    FOREGROUND,
+    AttentionPriors,
+    JointAttention,
+    LayerFusionConfig,
+    StreamLayout,
+    UNetPass,
+    self_attention_layers,
+)
 from layerfusion.pipeline import LayerFusionPipeline
 from layerfusion.prompts import first_eos
 

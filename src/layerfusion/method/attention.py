@@ -6,15 +6,14 @@ foregrounds' rows through the foreground offsets, lets the blended and the backg
 blends the attention outputs after the output projection, the only place where both models' outputs live in one space.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import (
     Attention,
@@ -26,10 +25,12 @@ from diffusers.models.attention_processor import (
     XFormersAttnProcessor,
     XLAFlashAttnProcessor2_0,
 )
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.method.blending import align_mean, blend_into_blended, blend_into_foreground, hard_mask, soft_mask
+from layerfusion.method.blocks import transformer_blocks
 from layerfusion.method.config import LayerFusionConfig
 from layerfusion.method.image_prompts import IP_ADAPTERS, IPAdapters, attend_to_pictures
 from layerfusion.method.observer import AttentionPriors, Observer
@@ -49,6 +50,7 @@ REPLACEABLE = (
 )
 
 
+@runtime_checkable
 class Offsets(Protocol):
     """What ε_FG adds to ε: `layerfusion.offsets.ForegroundOffsets`."""
 
@@ -98,14 +100,15 @@ class JointAttention:
     """The attention of all streams of one run.
 
     Attributes:
-        unet: ε. Only its attention processors are exchanged, for the time of `installed`.
+        unet: ε, a UNet2DConditionModel or what `torch.compile` makes of one. Only its attention processors are
+            exchanged, for the time of `installed`.
         offsets: ε_FG − ε.
         config: The switches.
         structure_layer, structure_sign: As `config` and the model decide them; see `resolve_structure_layer`.
         structure: s' of the last pass that took it, (F·B, h, w).
     """
 
-    unet: UNet2DConditionModel
+    unet: Any
     offsets: Offsets
     config: LayerFusionConfig
     structure_layer: str
@@ -179,7 +182,9 @@ class JointAttention:
         """Whether Eq. 1 acts in this transformer block, in the current pass."""
         return self.current.blend and any(fnmatchcase(path, pattern) for pattern in self.config.blocks)
 
-    def keep_structure(self, query: Tensor, key: Tensor, scale: float) -> None:
+    def keep_structure(
+        self, query: Float[Tensor, "rows heads M dim"], key: Float[Tensor, "rows heads M dim"], scale: float
+    ) -> None:
         """Keep s' of the conditional foregrounds from the structure layer's queries and keys."""
         rows = self.current.layout.conditional_foregrounds
         prior = structure_prior(rows(query), rows(key), scale, self.structure_sign)
@@ -187,7 +192,9 @@ class JointAttention:
         if not self.current.layout.plain:
             raise StructureReady
 
-    def masks(self, content: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+    def masks(
+        self, content: Float32[Tensor, "FB M"], layer: str
+    ) -> tuple[Float32[Tensor, "F B M"], Float32[Tensor, "F B M"]]:
         """mask_soft and mask_hard of one attention from its content confidence (F·B, M): each (F, B, M), float32."""
         structure = self.current.structure
         if structure is None:
@@ -203,7 +210,12 @@ class JointAttention:
         self.current.soft_masks.append(soft.unflatten(0, per_foreground))
         return self.current.soft_masks[-1], hard.unflatten(0, per_foreground)
 
-    def blend(self, attention: Tensor, soft: Tensor, hard: Tensor) -> None:
+    def blend(
+        self,
+        attention: Float[Tensor, "rows M channels"],
+        soft: Float32[Tensor, "F B M"],
+        hard: Float32[Tensor, "F B M"],
+    ) -> None:
         """Eq. 1 and 2 on the attention outputs (S·G·B, M, channels), in place.
 
         Several foregrounds are laid into the blended stream from the farthest to the nearest; each is updated with the
@@ -269,10 +281,11 @@ class StreamProcessor:
     def __call__(
         self,
         attn: Attention,
-        hidden_states: Tensor,
+        hidden_states: Float[Tensor, "rows M channels"],
         encoder_hidden_states: Tensor | tuple[Tensor, list[Tensor]] | None = None,
         attention_mask: Tensor | None = None,
-    ) -> Tensor:
+        ip_adapter_masks: Sequence[Tensor | None] | None = None,
+    ) -> Float[Tensor, "rows M channels"]:
         """(S·G·B, M, channels) → the same shape: the attention of every stream, blended."""
         joint, layout = self.joint, self.joint.current.layout
         layer = f"{self.path}.{self.name}"
@@ -291,7 +304,8 @@ class StreamProcessor:
         share = is_self_attention and bool(layout.plain) and joint.config.share_attention
         attended = self._attend(query, key, value, attn.scale, share)
         if self.adapters is not None and joint.current.pictured is not None:
-            attended = attended + attend_to_pictures(self.adapters, query, pictures, joint.current.pictured)
+            given = (pictures, joint.current.pictured, ip_adapter_masks, joint.current.size)
+            attended = attended + attend_to_pictures(self.adapters, query, *given)
         merged = attended.transpose(1, 2).flatten(2)
         attention = self._project("to_out.0", attn.to_out[0], merged, layout.foreground_rows)
         attention = attn.to_out[1](attention)
@@ -303,12 +317,21 @@ class StreamProcessor:
     def _project(self, name: str, linear: nn.Module, x: Tensor, n_foreground: int, attn: str | None = None) -> Tensor:
         return self.joint.offsets.project(f"{self.path}.{attn or self.name}.{name}", linear, x, n_foreground)
 
-    def _heads(self, name: str, attn: Attention, x: Tensor, n_foreground: int, of: str | None = None) -> Tensor:
+    def _heads(
+        self, name: str, attn: Attention, x: Float[Tensor, "rows M _"], n_foreground: int, of: str | None = None
+    ) -> Float[Tensor, "rows heads M dim"]:
         """Project (rows, M, channels) and split the heads: (rows, heads, M, dim)."""
         projected = self._project(name, getattr(attn, name), x, n_foreground, of)
         return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float, share: bool) -> Tensor:
+    def _attend(
+        self,
+        query: Float[Tensor, "rows heads M dim"],
+        key: Float[Tensor, "rows heads T dim"],
+        value: Float[Tensor, "rows heads T dim"],
+        scale: float,
+        share: bool,
+    ) -> Float[Tensor, "rows heads M dim"]:
         """Attention of every row to itself; with `share`, the two plain streams attend as one sequence of 2M tokens.
 
         Everything is (rows, heads, M, dim).
@@ -321,7 +344,13 @@ class StreamProcessor:
             return torch.cat([foreground, plain])
         return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
-    def _attend_to_both(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    def _attend_to_both(
+        self,
+        query: Float[Tensor, "rows heads MM dim"],
+        key: Float[Tensor, "rows heads MM dim"],
+        value: Float[Tensor, "rows heads MM dim"],
+        scale: float,
+    ) -> Float[Tensor, "rows heads MM dim"]:
         """Attention of the blended and the background stream as one sequence, (G·B, heads, 2M, dim), blended first."""
         this = self.joint.current
         if this.hidden is None:
@@ -338,7 +367,12 @@ class StreamProcessor:
             dim=2,
         )
 
-    def _content(self, query: Tensor, key: Tensor, is_self_attention: bool) -> Tensor:
+    def _content(
+        self,
+        query: Float[Tensor, "rows heads M dim"],
+        key: Float[Tensor, "rows heads T dim"],
+        is_self_attention: bool,
+    ) -> Float32[Tensor, "FB M"]:
         """c of the conditional foregrounds, (F·B, M).
 
         A cross-attention takes it from its own queries and keys. A self-attention comes before the cross-attention of
@@ -358,32 +392,3 @@ class StreamProcessor:
 def split_pictures(context: Any) -> tuple[Any, list[Tensor]]:
     """The prompt embeddings, and the pictures that a UNet with IP-Adapters hands on beside them."""
     return context if isinstance(context, tuple) else (context, [])
-
-
-def transformer_blocks(unet: nn.Module) -> list[tuple[str, BasicTransformerBlock]]:
-    """The UNet's transformer blocks with their paths, in the order in which they are computed."""
-    # torch.compile(unet) wraps the UNet, and would prefix all paths.
-    unet = getattr(unet, "_orig_mod", unet)
-    found = [(path, module) for path, module in unet.named_modules() if isinstance(module, BasicTransformerBlock)]
-    # A UNet registers up_blocks before mid_block, but computes down, mid, up.
-    order = ("down_blocks", "mid_block", "up_blocks")
-    return sorted(found, key=lambda item: order.index(item[0].split(".")[0]))
-
-
-def self_attention_layers(unet: nn.Module) -> list[str]:
-    """The paths of all self-attentions, in the order in which they are computed."""
-    return [f"{path}.attn1" for path, _ in transformer_blocks(unet)]
-
-
-def resolve_structure_layer(unet: nn.Module, name: str | None) -> str:
-    """The self-attention that gives the structure prior: `name`, or the last one (the paper's choice) where None.
-
-    Raises:
-        LayerFusionError: the UNet has no such layer.
-    """
-    layers = self_attention_layers(unet)
-    if name is None:
-        return layers[-1]
-    if name not in layers:
-        raise LayerFusionError(f"the UNet has no self-attention {name!r}; choose one of {layers[0]} … {layers[-1]}.")
-    return name

@@ -7,6 +7,7 @@ that the predictions speak of.
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float32
 from torch import Tensor
 
 from layerfusion.method.priors import token_grid
@@ -15,7 +16,9 @@ from layerfusion.method.priors import token_grid
 ROUNDS = 10
 
 
-def subject_mask(masks: list[Tensor], size: tuple[int, int]) -> Tensor:
+def subject_mask(
+    masks: list[Float32[Tensor, "F B _"]], size: tuple[int, int]
+) -> Float32[Tensor, "F B {size[0]} {size[1]}"]:
     """Where the foregrounds are, from the mask_soft of every attention of one pass: their mean, stretched.
 
         m = clip((v − v₀) / (v₁ − v₀), 0, 1)      v: mean of the masks, each resized to the latent
@@ -45,7 +48,13 @@ def subject_mask(masks: list[Tensor], size: tuple[int, int]) -> Tensor:
     return stretched.clamp(0, 1).unflatten(-1, size)
 
 
-def transfer_detail(foreground: Tensor, blended: Tensor, mask: Tensor, strength: float, light: float) -> Tensor:
+def transfer_detail(
+    foreground: Float32[Tensor, "B C h w"],
+    blended: Float32[Tensor, "B C h w"],
+    mask: Float32[Tensor, "B 1 h w"],
+    strength: float,
+    light: float,
+) -> Float32[Tensor, "B C h w"]:
     """x̂_Blended + κ m (x̂_FG + η (μ(x̂_Blended) − μ(x̂_FG)) − x̂_Blended), the blended stream's clean latent.
 
     μ is the mean over the picture weighted by m, for each channel: the light that fell on the subject.

@@ -5,20 +5,21 @@ All arithmetic is in float32, whatever the model's dtype. M is the number of tok
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 # Attention probabilities are worked through in blocks of query rows of at most this many values (16 MiB in float32).
 BLOCK_VALUES = 4 * 1024 * 1024
 
 
-def minmax(values: Tensor) -> Tensor:
+def minmax(values: Float[Tensor, "*rows M"]) -> Float32[Tensor, "*rows M"]:
     """Scale each row of (…, M) to [0, 1]. A flat row (max = min) gives zeros."""
     values = values.float()
     low, high = values.aminmax(dim=-1, keepdim=True)
     return torch.where(high > low, (values - low) / (high - low), torch.zeros_like(values))
 
 
-def quantile_range(values: Tensor, low: float, high: float) -> Tensor:
+def quantile_range(values: Float[Tensor, "*rows M"], low: float, high: float) -> Float32[Tensor, "*rows M"]:
     """clip((v − q_low) / (q_high − q_low), 0, 1) of each row of (…, M), q the row's quantiles; 0 and 1 give `minmax`.
 
     One outlier sets the scale of a min–max range; a quantile range leaves outliers out of it. A row whose two quantiles
@@ -32,7 +33,9 @@ def quantile_range(values: Tensor, low: float, high: float) -> Tensor:
     return torch.where(top > bottom, (values - bottom) / (top - bottom), torch.zeros_like(values)).clamp(0, 1)
 
 
-def sparsity(query: Tensor, key: Tensor, scale: float | None = None) -> Tensor:
+def sparsity(
+    query: Float[Tensor, "B heads M dim"], key: Float[Tensor, "B heads M dim"], scale: float | None = None
+) -> Float32[Tensor, "B M"]:
     """s_i = 1 / Σ_j m_ij², m the self-attention probabilities averaged over heads (Algorithm 1).
 
     The (heads, M, M) probabilities are never held: query rows are worked through in blocks.
@@ -57,7 +60,12 @@ def sparsity(query: Tensor, key: Tensor, scale: float | None = None) -> Tensor:
     return result
 
 
-def structure_prior(query: Tensor, key: Tensor, scale: float | None = None, sign: int = 1) -> Tensor:
+def structure_prior(
+    query: Float[Tensor, "B heads M dim"],
+    key: Float[Tensor, "B heads M dim"],
+    scale: float | None = None,
+    sign: int = 1,
+) -> Float32[Tensor, "B M"]:
     """s' = 1 − minmax(s), the structure prior (Algorithm 1); with sign −1, s' = minmax(s).
 
     Written as minmax(∓s), which is the same and gives zeros for a flat map.
@@ -72,7 +80,12 @@ def structure_prior(query: Tensor, key: Tensor, scale: float | None = None, sign
     return minmax(-sign * sparsity(query, key, scale))
 
 
-def content_confidence(query: Tensor, key: Tensor, eos: Tensor, scale: float | None = None) -> Tensor:
+def content_confidence(
+    query: Float[Tensor, "B heads M dim"],
+    key: Float[Tensor, "B heads T dim"],
+    eos: Int[Tensor, " B"],
+    scale: float | None = None,
+) -> Float32[Tensor, "B M"]:
     """c = mean over heads of n[:, :, EOS], n the cross-attention probabilities (Algorithm 2).
 
     Only the column of the end-of-text token is formed: n[EOS] = exp(logit[EOS] − logsumexp(logits)).
@@ -92,7 +105,9 @@ def content_confidence(query: Tensor, key: Tensor, eos: Tensor, scale: float | N
     return (column - logits.logsumexp(dim=-1)).exp().mean(dim=1)
 
 
-def resize_to_tokens(prior: Tensor, size: tuple[int, int], tokens: int) -> Tensor:
+def resize_to_tokens(
+    prior: Float32[Tensor, "B h w"], size: tuple[int, int], tokens: int
+) -> Float32[Tensor, "B {tokens}"]:
     """Resize a prior bilinearly to a block's token grid.
 
     Args:

@@ -7,6 +7,7 @@ the blended and the background stream (which share their self-attention) come la
 
 from dataclasses import dataclass
 
+from jaxtyping import Shaped
 from torch import Tensor
 
 FOREGROUND = "foreground"
@@ -56,23 +57,23 @@ class StreamLayout:
         """The layout of the prior pass: the conditional half of every foreground, alone."""
         return StreamLayout(self.batch, guidance=False, foregrounds=self.foregrounds, plain=())
 
-    def split(self, rows: Tensor) -> Tensor:
+    def split(self, rows: Shaped[Tensor, "rows ..."]) -> Shaped[Tensor, "S G B ..."]:
         """(S·G·B, …) → (S, G, B, …), a view: streams in the order of `names`, the conditional half last."""
         return rows.unflatten(0, (len(self.names), self.halves, self.batch))
 
-    def stream(self, rows: Tensor, name: str) -> Tensor:
+    def stream(self, rows: Shaped[Tensor, "rows ..."], name: str) -> Shaped[Tensor, "G B ..."]:
         """(S·G·B, …) → (G, B, …), a view of one stream."""
         return self.split(rows)[self.names.index(name)]
 
-    def conditional_foregrounds(self, rows: Tensor) -> Tensor:
+    def conditional_foregrounds(self, rows: Shaped[Tensor, "rows ..."]) -> Shaped[Tensor, "FB ..."]:
         """(at least F·G·B, …) → (F·B, …): the conditional half of every foreground; masks come from it alone."""
         split = rows[: self.foreground_rows].unflatten(0, (len(self.foregrounds), self.halves, self.batch))
         return split[:, -1].flatten(0, 1)
 
-    def pair(self, rows: Tensor) -> Tensor:
+    def pair(self, rows: Shaped[Tensor, "rows heads M dim"]) -> Shaped[Tensor, "GB heads 2*M dim"]:
         """The rows of the two plain streams, (2·G·B, heads, M, dim) → (G·B, heads, 2M, dim): one sequence."""
         return rows[self.foreground_rows :].unflatten(0, (2, -1)).movedim(0, 2).flatten(2, 3)
 
-    def unpair(self, sequence: Tensor) -> Tensor:
+    def unpair(self, sequence: Shaped[Tensor, "GB heads MM dim"]) -> Shaped[Tensor, "2*GB heads MM//2 dim"]:
         """Undo `pair`: (G·B, heads, 2M, dim) → (2·G·B, heads, M, dim)."""
         return sequence.unflatten(2, (2, -1)).movedim(2, 0).flatten(0, 1)

@@ -9,8 +9,9 @@ for number, generated in enumerate(generate(session, request)):
     Target(Path(f"fox-{number}")).write(generated)
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from layerfusion.lazy import lazily
 from layerfusion.runs.progress import Listener, Progress
 from layerfusion.runs.record import Record
 from layerfusion.runs.request import Request
@@ -34,11 +35,5 @@ __all__ = [
     "plan_targets",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Loaded when first asked for: requests are checked without torch.
-    if name not in __all__:
-        raise AttributeError(f"module 'layerfusion.runs' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"layerfusion.runs.{'session' if name == 'Session' else 'generation'}"), name)
+# Requests are checked without torch.
+__getattr__ = lazily(__name__, {"generation": ("Generated", "generate"), "session": ("Session",)})
