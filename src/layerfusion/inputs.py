@@ -275,9 +275,10 @@ class Inputs:
 
     def _check_components(self, absent: Collection[str]) -> None:
         """Raise a LayerFusionError where a component that this run needs is absent."""
+        controlled = any(x is not None for x in (self.foreground_control, self.background_control))
         prompted = any(x is not None for x in (self.foreground_prompt, self.foregrounds, self.background_prompt))
         needed = {
-            "give it to from_pretrained": ["unet", "foreground", *(["controlnet"] if self.controlled else [])],
+            "give it to from_pretrained": ["unet", "foreground", *(["controlnet"] if controlled else [])],
             "give it, or embeddings in place of prompts": ["tokenizer_2", "text_encoder_2"] if prompted else [],
             'give it, or ask for output_type="latent"': (
                 ["vae", "transparent_decoder"] if self.output_type != "latent" else []
