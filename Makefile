@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PROMPTS ?= "a snowman" "a beach at night"
-SEED ?= 7
+SEED ?= 9
 
 .DEFAULT_GOAL := help
 .PHONY: help demo studio test lint docs format world-preview mini-report frontier reference readme-pictures bench bench-sdxl apt dist clean

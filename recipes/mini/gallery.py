@@ -19,6 +19,8 @@ from layerfusion.models.vocabulary import article
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
 TILE = (192, 192)
+SHEETS_SEED = 7
+"""Of every sheet of the gallery, whatever comes of it; the README's triplet has a chosen one."""
 
 KINDS = [
     ("animals", [("a penguin", "a snowy forest"), ("a frog", "a village pond")]),
@@ -142,14 +144,14 @@ def readme(studio: Studio, seed: int, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=MINI, help="a folder of a whole pipeline")
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=9, help="of the README's triplet")
     parser.add_argument("--out", type=Path, default=DOCS, help="where gallery/ and readme/ go")
     args = parser.parse_args()
     studio = Studio(args.model)
     readme(studio, args.seed, args.out / "readme")
     (args.out / "gallery").mkdir(parents=True, exist_ok=True)
     for draw in (places, kinds, styles, table, campfire):
-        draw(studio, args.seed).save(args.out / "gallery" / f"{draw.__name__}.webp", quality=88, method=6)
+        draw(studio, SHEETS_SEED).save(args.out / "gallery" / f"{draw.__name__}.webp", quality=88, method=6)
         print(args.out / "gallery" / f"{draw.__name__}.webp", flush=True)
     hundred(studio).save(args.out / "gallery" / "hundred.webp", quality=82, method=6)
 
