@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from layerfusion import LayerFusionOutput, LayerFusionPipeline
+from layerfusion.evaluation.measures import wholeness
 from layerfusion.models import MINI, Vocabulary, defaults_for, load_pipeline, read_vocabulary
 
 PROMPTS = [("a penguin", "a snowy forest"), ("a red car", "a sunset sea")]
@@ -75,6 +76,18 @@ def test_a_seed_decides_the_pixels(output: LayerFusionOutput, generate: Generate
     for name in ("foreground", "background", "blended"):
         assert np.array_equal(again[name], output[name])
         assert not np.array_equal(other[name], output[name])
+
+
+def test_the_few_step_form_is_whole() -> None:
+    pipeline = load_pipeline("mini", device="cpu", few_step=True)
+    pipeline.set_progress_bar_config(disable=True)
+    foregrounds, backgrounds = (list(part) for part in zip(*PROMPTS, strict=True))
+    seeds = [torch.Generator().manual_seed(7 + index) for index in range(len(PROMPTS))]
+    output = pipeline(foregrounds, backgrounds, generator=seeds, output_type="np")
+    assert pipeline.num_timesteps == 6 and not pipeline.do_classifier_free_guidance
+    test_the_foreground_is_cut_out(output)
+    for rgba, blended in zip(np.asarray(output.foreground), np.asarray(output.blended), strict=True):
+        assert wholeness(blended, rgba[..., :3], rgba[..., 3]) > 0.85
 
 
 def test_it_knows_its_own_prompts_and_says_what_it_does_not_know(known: Vocabulary) -> None:

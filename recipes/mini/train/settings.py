@@ -59,7 +59,7 @@ SETTINGS = {
             "alpha": 4000,
             "base": 258000,
             "foreground": 38000,
-            "few_step": 48000,
+            "few_step": 17000,
         },
     ),
     256: Settings(
@@ -86,7 +86,7 @@ SETTINGS = {
             "alpha": 4000,
             "base": 250000,
             "foreground": 40000,
-            "few_step": 48000,
+            "few_step": 17000,
         },
     ),
 }
