@@ -450,3 +450,17 @@ def test_what_contradicts_is_a_sentence(model: Path, arguments: tuple[str, ...],
     result = call(*arguments, "--model", model, "--out", "out")
     assert result.exit_code == 2 and sentence in " ".join(result.output.split()), result.output
     assert not Path("out").exists()
+
+
+def test_an_edited_run_is_blended_again(model: Path) -> None:
+    out = generate(model, "before", "--seed", 3)
+    edit = ("edit", str(out), "--layer", "foreground", "--move", "9,0", "--reblend", "--strength", "0.8")
+    result = CliRunner().invoke(app, [*edit, "--model", str(model), "--out", "after"])
+    assert result.exit_code == 0, result.output
+    before, after = layers.read(out), layers.read(Path("after"))
+    for name in ("background", "foreground (unlit)"):
+        assert np.array_equal(before[name].pixels, after[name].pixels)
+    assert after["foreground"].placement.c == 9 and after.provenance["reblended"] == {"seed": 3, "strength": 0.8}
+    assert not np.array_equal(before["blended"].pixels, after["blended"].pixels)
+    described = CliRunner().invoke(app, [*edit, "--foreground", "a fox", "--foreground", "a bear", "--out", "two"])
+    assert described.exit_code == 2 and "shows 1 subjects and 2 are described" in " ".join(described.output.split())

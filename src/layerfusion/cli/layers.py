@@ -14,10 +14,11 @@ from rich.table import Table
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write, look
-from layerfusion.layers import FORMATS, Affine, Layer, check_writable, read, write, write_all
+from layerfusion.layers import FORMATS, Affine, Layer, LayerStack, check_writable, read, write, write_all
 from layerfusion.layers.formats.flat import ENDINGS, save_picture
 from layerfusion.layers.limits import decode
 from layerfusion.layers.sheet import contact_sheet
+from layerfusion.runs.quiet import quiet_libraries
 
 Source = Annotated[
     Path, typer.Argument(help="A triplet's folder, a folder of PNGs with stack.json, a .psd, .ora or .html.")
@@ -54,6 +55,17 @@ def edit(
     picture: Annotated[Path | None, typer.Option(help="New pixels, scaled to cover the old ones' place.")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="First put it back to its own size at the top left.")] = False,
     alone: Annotated[bool, typer.Option("--alone", help="Leave the rest of its group, such as its shadow.")] = False,
+    reblend: Annotated[
+        bool, typer.Option("--reblend", help="Then blend again: new light, shadow and blended picture.")
+    ] = False,
+    strength: Annotated[
+        float | None, typer.Option(help="How much of the blend is made anew, above 0, up to 1.")
+    ] = None,
+    foreground: Annotated[
+        list[str] | None, typer.Option(help="What a subject is, where the file does not say; farthest first.")
+    ] = None,
+    background: Annotated[str | None, typer.Option(help="What the scene is, where the file does not say.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model to blend with, where not the file's own.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Change one layer: reset, new pixels, flip, scale, rotate, move, in this order. Its group moves along."""
@@ -78,11 +90,24 @@ def edit(
         stack = stack.edited(key, lambda layer: replace(layer, placement=Affine()), alone)
     if picture is not None:
         # Fitted into its own rectangle, so nothing else moves.
-        stack[key] = stack[key].with_pixels(decode(picture, str(picture)))
+        pixels, unlit = decode(picture, str(picture)), f"{stack[key].name} (unlit)"
+        stack[key] = stack[key].with_pixels(pixels)
+        if reblend and any(one.name == unlit for one in stack):
+            stack[unlit] = stack[unlit].with_pixels(pixels)
     stack = stack.edited(key, change, alone)
     given: dict[str, Any] = {"opacity": opacity, "blend": blend, "visible": visible, "name": rename}
     stack[key] = replace(stack[key], **{field: value for field, value in given.items() if value is not None})
+    if reblend:
+        stack = _blended_again(stack, prompts=foreground, background_prompt=background, strength=strength, model=model)
     _done(write(stack, out, overwrite))
+
+
+def _blended_again(stack: LayerStack, **asked: Any) -> LayerStack:
+    with quiet_libraries():
+        # Only now: the other edits start without these libraries.
+        from layerfusion.runs.reblend import blended_again
+
+        return blended_again(stack, asked)
 
 
 def composite(
