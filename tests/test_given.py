@@ -58,8 +58,6 @@ def test_padding_repeats_the_last_pixels():
         ({"foreground": RGBA, "background": RGB, "blended": RGB}, "all given; leave one out"),
         ({"mask": MASK}, "the mask says where the subject is"),
         ({"mask": MASK, "foreground": RGBA, "background": RGB}, "no foreground, whose alpha says it already"),
-        ({"blended": RGB}, "a blended picture comes without a mask"),
-        ({"blended": RGB, "background": RGB}, "a blended picture comes without a mask"),
         ({"background": RGB, "strength": 0.5}, "strength acts on the blend"),
         ({"foreground": RGBA, "background": RGB, "strength": 0.0}, "strength is 0.0; give a number above 0"),
         ({"foreground": RGBA, "background": torch.rand(3, 8, 8)}, "the background is 8x8, another picture 12x8"),

@@ -55,6 +55,7 @@ COMBINATIONS = [
     ("foreground_image",),
     ("foreground_image", "background_image"),
     ("blended_image", "mask"),
+    ("blended_image",),
     ("foreground_image", "blended_image"),
     ("background_image", "blended_image", "mask"),
 ]
@@ -135,6 +136,41 @@ def test_the_first_pass_draws_nothing_from_the_runs_generator(pipe):
     assert torch.equal(with_pass.get_state(), without.get_state())
 
 
+def test_where_the_subject_is_the_priors_say_and_leave_the_run_alone(pipe):
+    """A mask from the priors is that of the triplet alone, and its run draws what a run with that mask draws."""
+    from layerfusion.seen import seen_subject
+
+    inputs = pipe.check_inputs(
+        foreground_prompt=["a fox", "a forest"],
+        background_prompt=PROMPTS[1],
+        generator=[seeded(), seeded(1)],
+        height=64,
+        width=64,
+        guidance_scale=3.0,
+        num_inference_steps=2,
+    )
+    sampler = pipe.prepare(inputs, pipe.encode(inputs))
+    pictures = torch.from_numpy(np.stack([picture(3), picture(4)])).movedim(-1, 1) / 255
+    masks = seen_subject(sampler, pipe.vae, pipe.scheduler, pictures)
+    assert masks.shape == (2, 1, 64, 64) and set(masks.unique().tolist()) <= {0.0, 1.0} and 0 < masks.mean() < 1
+    found, told = (
+        pipe(
+            "a fox",
+            PROMPTS[1],
+            blended_image=picture(3),
+            generator=[seeded()],
+            guidance_scale=3.0,
+            num_inference_steps=2,
+            output_type="np",
+            transparency_passes=1,
+            **more,
+        )
+        for more in ({}, {"mask": masks[0, 0].numpy()})
+    )
+    for stream in STREAMS:
+        np.testing.assert_allclose(getattr(found, stream), getattr(told, stream), atol=2e-3)
+
+
 def test_strength_skips_the_steps_in_which_all_is_held(pipe):
     seen = []
 
@@ -166,7 +202,6 @@ def test_a_little_strength_changes_little(pipe):
     ("arguments", "sentence"),
     [
         ({"background_image": picture(2), "height": 128, "width": 64}, "the given pictures are 64x64"),
-        ({"background_image": picture(2), "blended_image": picture(3)}, "a blended picture comes without a mask"),
         ({"background_image": [picture(2)] * 2, "foreground_prompt": ["a", "b", "c"]}, "and 2 given pictures"),
         ({"strength": 0.5}, "strength acts on the blend"),
     ],

@@ -134,8 +134,6 @@ class Given:
                     "the mask says where the subject is in a background or a blended picture; give one of them, "
                     "and no foreground, whose alpha says it already."
                 )
-            if p is not None and f is None and m is None:
-                raise LayerFusionError("a blended picture comes without a mask; give one of where its subject is.")
             cut = any(stream[b] is not None for stream in self.cutouts)
             if (cut or m is not None or p is not None) and not has_encoder:
                 raise LayerFusionError(

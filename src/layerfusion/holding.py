@@ -15,6 +15,7 @@ from layerfusion.inputs import Inputs
 from layerfusion.method import StreamLayout
 from layerfusion.placing import Places
 from layerfusion.sampling import Sampler, clone
+from layerfusion.seen import seen_subject
 from layerfusion.transparency import settle_alpha
 
 FIRST_PASS_STEPS = 8
@@ -54,9 +55,25 @@ class HoldingMixin:
                 for triplet, cutout in enumerate(stream):
                     if cutout is not None:
                         places.fixed(index, triplet, pad_to(cutout[None], size)[0, 3])
+        given = self._with_masks(sampler, given, size)
         found = self._first_pass(sampler) if _needs_first_pass(given) else None
         sampler.held = Held(given, size, _subjects(given, size, found, places), places)
         sampler.holds = sampler.held.holds(self.vae, self.transparent_encoder, sampler.noise, sampler.layout.names)
+
+    def _with_masks(self, run: Sampler, given: Given, size: tuple[int, int]) -> Given:
+        """The given pictures, with a mask from the model's own priors for each blended picture that has none."""
+        bare = [
+            p is not None and m is None and not given.all_cut(b)
+            for b, (p, m) in enumerate(zip(given.blended, given.mask, strict=True))
+        ]
+        if not any(bare):
+            return given
+        grey = torch.full((3, *size), 0.5)
+        pictures = [grey if picture is None else pad_to(picture[None], size)[0] for picture in given.blended]
+        height, width = given.size or size
+        seen = seen_subject(run, self.vae, self.scheduler, torch.stack(pictures))[..., :height, :width]
+        masks = [one if needed else mask for one, needed, mask in zip(seen, bare, given.mask, strict=True)]
+        return replace(given, mask=masks)
 
     def alpha_of(self, latents: Tensor) -> Tensor:
         """The alpha (B, 1, 8h, 8w) of clean foreground latents (B, 4, h, w), in one pass."""

@@ -105,7 +105,7 @@ class Sampler:
         )
         residuals = self._residuals(i, rows, t)
         joint_pass.structure = self._structure(joint_pass, rows, t, residuals)
-        prediction = self.joint.predict(joint_pass, rows, t, **self._arguments(self.conditions, residuals))
+        prediction = self.joint.predict(joint_pass, rows, t, **self.arguments(self.conditions, residuals))
         noise = self._guide(self.layout.split(prediction))
         if config.details_at(i, len(self.timesteps)) and joint_pass.soft_masks:
             noise = self._transfer_detail(noise, torch.stack(inputs), t, joint_pass)
@@ -183,11 +183,11 @@ class Sampler:
                 layout.prior_pass(), joint_pass.size, alone.eos, take_structure=True, pictured=alone.pictured
             )
             of_alone = [layout.conditional_foregrounds(residual) for residual in residuals]
-            arguments = self._arguments(alone, of_alone)
+            arguments = self.arguments(alone, of_alone)
             self.joint.take_prior(prior_pass, layout.conditional_foregrounds(rows), t, **arguments)
         return self.joint.structure
 
-    def _arguments(self, conditions: Conditions, residuals: list[Tensor]) -> dict[str, Any]:
+    def arguments(self, conditions: Conditions, residuals: list[Tensor]) -> dict[str, Any]:
         """What a call of the UNet takes, for the rows of `conditions` and `residuals`."""
         arguments = conditions.unet_arguments() | self.unet_arguments | unet_arguments(residuals)
         if dimension := self.joint.unet.config.time_cond_proj_dim:

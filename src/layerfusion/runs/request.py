@@ -64,7 +64,9 @@ class Request(BaseModel):
         min_length=1,
     )
     background_image: str | None = asked("A photo to keep as the background, a file.", "Pictures", min_length=1)
-    blended_image: str | None = asked("A picture to take apart, a file; needs --mask-image.", "Pictures", min_length=1)
+    blended_image: str | None = asked(
+        "A picture to take apart, a file; --mask-image may say where its subject is.", "Pictures", min_length=1
+    )
     mask_image: str | None = asked("Where the subject is, or may be: white in this file.", "Pictures", min_length=1)
     strength: float | None = asked(
         "Of a given cut-out on a given photo: how much of their blend is made anew.", "Pictures", gt=0, le=1
