@@ -222,8 +222,8 @@ class Inputs:
             size_multiple: Both sides must be multiples of it, in pixels.
             absent: The components that the pipeline was built without.
         """
-        self._check_components(absent)
         self._check_foregrounds()
+        self._check_components(absent)
         check_size(self.width, self.height, size_multiple)
         self.given.check("transparent_encoder" not in absent, "transparent_decoder" not in absent)
         if self.given.size is not None:
