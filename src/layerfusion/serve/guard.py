@@ -6,9 +6,8 @@ Each is plain ASGI, so that streams stay streams.
 import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from layerfusion.serve.settings import LOOPBACK, Settings
 
@@ -18,8 +17,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = "layerfusion_token"
-OPEN_PATHS = ("/healthz", "/readyz")
+# What shows nothing of anyone: probes call by the machine's number, and the page itself asks for the token.
+PROBES = ("/healthz", "/readyz")
+WITH_TOKEN = ("/v1/", "/metrics", "/openapi.json")
 # Nothing from outside, nothing in a frame, no address sent along.
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
@@ -73,8 +73,6 @@ class Guard:
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             return await _answer(send_guarded, *refusal)
-        if login := self._login(scope):
-            return await _redirect(send_guarded, login)
         most = self.settings.upload_bytes + JSON_BYTES if _takes_pictures(scope["path"]) else JSON_BYTES
         if int(headers.get("content-length", "0")) > most:
             return await _answer(send_guarded, 413, f"the body is larger than {most} bytes; send less.")
@@ -105,39 +103,25 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 15:
             return 400, "the length of the body is no number."
-        if scope["path"] in OPEN_PATHS:
+        if scope["path"] in PROBES:
             return None
+        # A page elsewhere may have its own name point to this machine: the browser then says that name.
         host = headers.get("host", "")
-        name = _name_of(host)
-        if name not in self.hosts and "*" not in self.hosts:
+        if _name_of(host) not in self.hosts:
             return 403, "this server does not go by that name; add it with --allow-host."
         # Pages of other sites may send requests here, but their browser says from where.
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return 403, "requests from pages of other sites are not taken."
-        if self.settings.token is not None and not self._shows_token(scope, headers):
+        if scope["path"].startswith(WITH_TOKEN) and not self._shows_token(headers):
             return 401, "the token is missing or wrong; send it as 'Authorization: Bearer …'."
         return None
 
-    def _shows_token(self, scope: Scope, headers: dict[str, str]) -> bool:
-        kind, _, bearer = headers.get("authorization", "").partition(" ")
-        shown = [bearer.strip()] if kind.lower() == "bearer" else []
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except Exception:  # a cookie of another application, malformed
-            cookie = None
-        shown += [cookie.value] if cookie else []
-        shown += self._in_the_address(scope)
-        return any(hmac.compare_digest(each.encode(), (self.settings.token or "").encode()) for each in shown)
-
-    def _in_the_address(self, scope: Scope) -> list[str]:
-        """The page alone may be opened with the token in its address, once."""
-        return parse_qs(scope["query_string"].decode("latin-1")).get("token", []) if scope["path"] == "/" else []
-
-    def _login(self, scope: Scope) -> str | None:
-        """The token, where it came in the address: it goes into a cookie and out of the address."""
-        shown = self._in_the_address(scope)
-        return shown[0] if shown and self.settings.token is not None else None
+    def _shows_token(self, headers: dict[str, str]) -> bool:
+        if self.settings.token is None:
+            return True
+        kind, _, shown = headers.get("authorization", "").partition(" ")
+        return kind.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self.settings.token.encode())
 
 
 def _name_of(host: str) -> str:
@@ -160,10 +144,3 @@ async def _answer(send: Send, status: int, message: str) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _redirect(send: Send, token: str) -> None:
-    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000"
-    headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": 303, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})

@@ -5,6 +5,7 @@ names the state and the worker that it changes from, and whoever comes second ch
 """
 
 import json
+import math
 import secrets
 import sqlite3
 import threading
@@ -42,6 +43,12 @@ CREATE TABLE IF NOT EXISTS progress (
     id TEXT PRIMARY KEY, version INTEGER NOT NULL, stage TEXT NOT NULL, done INTEGER NOT NULL, total INTEGER NOT NULL,
     previews TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS totals (state TEXT PRIMARY KEY, runs INTEGER NOT NULL, seconds REAL NOT NULL);
+CREATE TRIGGER IF NOT EXISTS runs_end AFTER UPDATE OF state ON runs
+WHEN NEW.state IN ('done', 'failed', 'cancelled') AND OLD.state != NEW.state BEGIN
+    INSERT INTO totals VALUES (NEW.state, 1, NEW.finished - ifnull(NEW.started, NEW.finished))
+    ON CONFLICT (state) DO UPDATE SET runs = runs + 1, seconds = seconds + excluded.seconds;
+END;
 CREATE TABLE IF NOT EXISTS workers (id TEXT PRIMARY KEY, beat REAL NOT NULL, facts TEXT);
 """
 
@@ -92,7 +99,7 @@ class Moment:
 
 
 class QueueFull(Exception):
-    """There is no room; `seconds` says when there may be."""
+    """There is no room; in `seconds` a tenth of the queue will have been done."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(seconds)
@@ -168,7 +175,7 @@ class Store:
                     return _run(row), False
             waiting = self.waiting()
             if waiting >= room:
-                raise QueueFull(max(1, round(waiting * self.seconds_each() / 2)))
+                raise QueueFull(math.ceil(self.seconds_each() * max(1, waiting / 10)))
             run_id = secrets.token_hex(12)
             connection.execute(
                 "INSERT INTO runs (id, idempotency_key, request, alike, created) VALUES (?, ?, ?, ?, ?)",
@@ -204,6 +211,11 @@ class Store:
         """How many runs are in each state."""
         rows = self._connection.execute("SELECT state, count(*) AS number FROM runs GROUP BY state")
         return {row["state"]: row["number"] for row in rows}
+
+    def totals(self) -> dict[str, tuple[int, float]]:
+        """How many runs ever ended in each state, and how many seconds all of them took."""
+        rows = self._connection.execute("SELECT * FROM totals")
+        return {row["state"]: (row["runs"], row["seconds"]) for row in rows}
 
     def seconds_each(self) -> float:
         """How long the last runs took, on average; 5 s where there were none."""
@@ -338,26 +350,27 @@ class Store:
             connection.execute("DELETE FROM progress WHERE id = ?", (run.id,))
         return found.rowcount > 0
 
-    def release(self, worker: str, begun: bool = True) -> None:
-        """Put back what a worker holds: it is dead, or is about to stop.
+    def release(self, worker: str | None = None, begun: bool = True) -> None:
+        """Put back what a worker holds, or every worker: it is dead, or is about to stop.
 
         Args:
             begun: Whether this counts as an attempt.
         """
+        which, values = ("1", ()) if worker is None else ("worker = ?", (worker,))
         with self._changing() as connection:
             if not begun:
                 connection.execute(
-                    "UPDATE runs SET attempts = attempts - 1 WHERE state = 'running' AND worker = ?", (worker,)
+                    f"UPDATE runs SET attempts = attempts - 1 WHERE state = 'running' AND {which}", values
                 )
-            self._requeue(connection, "worker = ?", worker)
-            connection.execute("DELETE FROM workers WHERE id = ?", (worker,))
+            self._requeue(connection, which, *values)
+            connection.execute(f"DELETE FROM workers WHERE {which.replace('worker', 'id')}", values)
 
-    def _requeue(self, connection: sqlite3.Connection, which: str, value: Any) -> None:
+    def _requeue(self, connection: sqlite3.Connection, which: str, *values: Any) -> None:
         """Let running runs wait again in their old place; cancelled ones end."""
         found = connection.execute(
             f"UPDATE runs SET state = iif(cancel, 'cancelled', 'queued'), finished = iif(cancel, ?, NULL), "
             f"worker = NULL, lease = NULL WHERE state = 'running' AND {which}",
-            (time.time(), value),
+            (time.time(), *values),
         )
         if found.rowcount:
             connection.execute("DELETE FROM progress WHERE id NOT IN (SELECT id FROM runs WHERE state = 'running')")

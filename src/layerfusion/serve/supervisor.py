@@ -46,10 +46,12 @@ def serve(settings: Settings, listening: socket.socket) -> None:
 
 def _keep_alive(settings: Settings, listening: socket.socket) -> None:
     store, ending = Store(settings.database), threading.Event()
+    store.release()  # the folder is ours alone, so whoever holds a run still is dead or about to notice that it is not
 
     def end(number: int, frame: FrameType | None) -> None:
         ending.set()
 
+    _set_up_logging()
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     web, worker = Child("web", run_web, settings, listening), Child("worker", run_worker, settings)
     try:
@@ -82,6 +84,7 @@ class Child:
             self.name, self.began = secrets.token_hex(8), time.monotonic()
             self.process = SPAWN.Process(target=self.target, args=(*self.arguments, self.name), name=self.title)
             self.process.start()
+            logger.info("the %s is process %s", self.title, self.process.pid)
 
     def died(self) -> bool:
         """Whether it has died since the last look; then it is due again."""

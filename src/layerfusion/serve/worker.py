@@ -4,11 +4,12 @@ import logging
 import secrets
 import shutil
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
 from layerfusion.errors import foreseen
-from layerfusion.files import atomic_folder, sweep
+from layerfusion.files import atomic_folder
 from layerfusion.layers.formats import folder as layers_folder
 from layerfusion.models.vocabulary import some_prompts
 from layerfusion.runs import Progress, Request
@@ -17,10 +18,12 @@ from layerfusion.runs.session import Session
 from layerfusion.serve.previews import Previewer
 from layerfusion.serve.settings import Settings
 from layerfusion.serve.store import Run, Store
+from layerfusion.serve.tidying import tidy
 from layerfusion.serve.wire import RECORD, describe_layers, of_the_server
 
 logger = logging.getLogger("layerfusion.serve")
 PAUSE = 0.05  # seconds between two looks at an empty queue
+TIDY = 60.0  # seconds between two looks for what has expired
 WARM_UP_STEPS = 2
 
 
@@ -46,6 +49,7 @@ class Worker:
         self.stopping = threading.Event()
         self._session: tuple[bool, Session, Previewer] | None = None
         self._facts: dict[str, Any] | None = None
+        self._tidied = -TIDY
         self._lock = threading.Lock()  # what is held is the store's word: no beat may read it while runs are taken
         self._held: set[str] = set()
         self._cancelled: set[str] = set()
@@ -57,6 +61,9 @@ class Worker:
         try:
             self._open(few_step=False)
             while not self.stopping.is_set():
+                if self._tidied + TIDY < time.monotonic():
+                    tidy(self.store, self.settings)
+                    self._tidied = time.monotonic()
                 if not self.work():
                     self.stopping.wait(PAUSE)
         except Leaving:
@@ -125,7 +132,6 @@ class Worker:
         record = generated.record
         stack = generated.triplet.to_stack(record.to_dict())
         pictures = {**generated.triplet.pictures(), **generated.figures}
-        sweep(self.settings.results)
         with atomic_folder(self.settings.results / run.folder) as place:
             for name, picture in pictures.items():
                 picture.save(place / f"{name}.png", pnginfo=record.png_metadata())
