@@ -1,5 +1,6 @@
 """The application: routes over the store. It knows no torch; what takes long is the worker's."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
 import layerfusion
@@ -19,8 +21,11 @@ from layerfusion.models.locate import FEW_STEP
 from layerfusion.serve import exports, health, images, pictures, runs
 from layerfusion.serve.guard import Guard, error_body
 from layerfusion.serve.settings import Settings
-from layerfusion.serve.store import KeyTaken, QueueFull, Store
+from layerfusion.serve.store import KeyTaken, QueueFull, Run, Store
 from layerfusion.serve.watch import Watch
+from layerfusion.serve.wire import alike, checked
+
+SDXL_SIZE = (1024, 1024)
 
 
 class Service(FastAPI):
@@ -33,6 +38,9 @@ class Service(FastAPI):
         model: Where the model's files are, and its defaults.
         vocabulary: What it knows; None of a model that takes any words.
         has_few_steps: Whether there is a few-step form of it.
+        registry: Of the metrics.
+        heavy: How many pictures or layered files are worked on at once: each may take hundreds of megabytes.
+        reading: How many large bodies are read at once.
     """
 
     settings: Settings
@@ -41,6 +49,25 @@ class Service(FastAPI):
     model: ModelFiles
     vocabulary: Vocabulary | None
     has_few_steps: bool
+    registry: CollectorRegistry
+    heavy: asyncio.Semaphore
+    reading: asyncio.Semaphore
+
+    @property
+    def facts(self) -> dict[str, Any] | None:
+        """What the worker says of the loaded model; None where none is ready."""
+        return self.store.facts(self.settings.lease)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The model's own width and height."""
+        return self.model.defaults.size or SDXL_SIZE
+
+    def submit(self, asked: dict[str, Any], key: str | None = None) -> tuple[Run, bool]:
+        """Check a request and put it in the queue; see `Store.submit`."""
+        facts = self.facts
+        request = checked(asked, self.settings, self.size, facts["multiple"] if facts else None)
+        return self.store.submit(request, alike(request), self.settings.queue, key)
 
 
 def create_app(settings: Settings) -> Service:
@@ -65,6 +92,8 @@ def create_app(settings: Settings) -> Service:
     app.watch = Watch(app.store)
     app.model = locate(asked.model, asked.foreground_weights, asked.transparent_decoder)
     app.vocabulary = read_vocabulary(app.model.path) if app.model.path.is_dir() else None
+    app.registry, app.heavy, app.reading = CollectorRegistry(), asyncio.Semaphore(2), asyncio.Semaphore(8)
+    app.registry.register(health.QueueCollector(app))
     app.has_few_steps = app.model.layout != "layerfusion" or (app.model.path / FEW_STEP).is_file()
     for part in (runs, pictures, exports, images, health):
         app.include_router(part.router)
@@ -76,7 +105,7 @@ def create_app(settings: Settings) -> Service:
     app.add_exception_handler(Exception, _mistake)
     if (page := _page()) is not None:
         app.mount("/", StaticFiles(directory=page, html=True), name="studio")
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, registry=app.registry)
     return app
 
 

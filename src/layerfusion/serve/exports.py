@@ -8,9 +8,12 @@ from pathlib import Path as File
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.concurrency import run_in_threadpool
 
+from layerfusion.errors import LayerFusionError
 from layerfusion.layers import Affine, Layer, LayerStack, write
-from layerfusion.layers.limits import decode
+from layerfusion.layers.limits import FARTHEST, decode, size_of
+from layerfusion.layers.resample import grid_size
 from layerfusion.serve.pictures import upload_file
 from layerfusion.serve.runs import done, layer_file
 from layerfusion.serve.wire import FORMATS, ExportRequest, RunId
@@ -28,6 +31,7 @@ MEDIA = {
     "jpg": "image/jpeg",
     "zip": "application/zip",
 }
+LARGEST = 8  # times what one upload may have: the pixels of an export, as they are and as they lie
 ADDRESS = re.compile(
     r"/v1/(?:runs/(?P<run>\w+)/(?:layers/(?P<z>\d+)|pictures/(?P<name>\w+))|uploads/(?P<upload>\w+))\.png"
 )
@@ -37,26 +41,40 @@ FILE: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/v1/exports", response_class=Response, responses=FILE)
-def export(body: ExportRequest, request: Request) -> Response:
+async def export(body: ExportRequest, request: Request) -> Response:
     """Write layers into one file, where and as they are said to lie; "zip" is a folder of PNGs with a manifest."""
-    stack = LayerStack(body.width, body.height)
-    for each in body.layers:
-        file = _file(request, each.picture)
-        placement = Affine(*each.placement)
-        layer = Layer(
-            each.name, decode(file, each.picture), placement, each.opacity, each.visible, each.blend, each.group
-        )
-        stack.layers.append(layer)
-    return _as_file(stack, body.format)
+    async with request.app.heavy:
+        return await run_in_threadpool(_export, body, request)
 
 
 @router.get("/v1/runs/{run_id}/layers.{ending}", response_class=Response, responses=FILE)
-def export_run(run_id: RunId, ending: str, request: Request) -> Response:
+async def export_run(run_id: RunId, ending: str, request: Request) -> Response:
     """The layers of a run as they came, in one file: psd, ora, pptx, html, tiff, png, webp, avif, jpg or zip."""
     if ending not in FORMATS:
         raise HTTPException(404, f"there is no format {ending!r}; choose from {', '.join(FORMATS)}.")
-    run = done(request, run_id)
-    return _as_file(LayerStack.open(request.app.settings.results / run.folder / "layers"), ending)
+    run = await run_in_threadpool(done, request, run_id)
+    folder = request.app.settings.results / run.folder / "layers"
+    async with request.app.heavy:
+        return await run_in_threadpool(lambda: _as_file(LayerStack.open(folder), ending))
+
+
+def _export(body: ExportRequest, request: Request) -> Response:
+    files = [_file(request, each.picture) for each in body.layers]
+    placed = [Affine(*each.placement) for each in body.layers]
+    # Asked of the headers and the places alone, before anything is unpacked or drawn larger than it is.
+    own = [size_of(file, each.picture, ("PNG",)) for file, each in zip(files, body.layers, strict=True)]
+    drawn = [grid_size(place, size, (FARTHEST, FARTHEST)) for place, size in zip(placed, own, strict=True)]
+    pixels = body.width * body.height + sum(width * height for width, height in (*own, *drawn))
+    if pixels > (most := LARGEST * request.app.settings.upload_pixels):
+        raise LayerFusionError(
+            f"the layers have {pixels / 1e6:.0f} million pixels as they lie; the limit is {most / 1e6:.0f} million, so "
+            "make them smaller or leave some out."
+        )
+    layers = [
+        Layer(each.name, decode(file, each.picture), place, each.opacity, each.visible, each.blend, each.group)
+        for file, place, each in zip(files, placed, body.layers, strict=True)
+    ]
+    return _as_file(LayerStack(body.width, body.height, layers), body.format)
 
 
 def _file(request: Request, address: str) -> File:

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from prometheus_client import CollectorRegistry, Counter
+
 from layerfusion.serve.settings import LOOPBACK, Settings
 
 Scope = MutableMapping[str, Any]
@@ -52,10 +54,12 @@ class Guard:
     Args:
         app: What is guarded.
         settings: Of the service.
+        registry: Where answers are counted.
     """
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: App, settings: Settings, registry: CollectorRegistry) -> None:
         self.app, self.settings = app, settings
+        self.answers = Counter("layerfusion_http_answers", "Answers, by status.", ["status"], registry=registry)
         self.hosts = {*LOOPBACK, *(host.lower() for host in settings.hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,6 +69,7 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
+                self.answers.labels(str(message["status"])).inc()
                 own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
                 given = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(pair for pair in own if pair[0] not in given)]

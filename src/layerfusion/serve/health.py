@@ -1,17 +1,20 @@
 """What operators and clients ask of the service itself: the model, whether it lives, whether it works, how much."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from pydantic import Field
 
 import layerfusion
 from layerfusion.models.vocabulary import some_prompts
+from layerfusion.serve.store import ENDED
 from layerfusion.serve.wire import FORMATS, Ready, Wire
 
 router = APIRouter(tags=["service"])
-STATES = ("queued", "running", "done", "failed", "cancelled")
 
 
 class ModelInfo(Wire):
@@ -38,8 +41,8 @@ class ModelInfo(Wire):
 def describe_model(request: Request) -> ModelInfo:
     """The model, its defaults and limits, and its vocabulary."""
     app = request.app
-    facts, own, settings = app.store.facts(settings_fresh(app)), app.model.defaults, app.settings
-    size = list(own.size or (1024, 1024))
+    facts, own, settings = app.facts, app.model.defaults, app.settings
+    size = list(app.size)
     groups = app.vocabulary.groups() if app.vocabulary else None
     pairs = some_prompts(app.vocabulary, 40)
     return ModelInfo(
@@ -65,16 +68,16 @@ def describe_model(request: Request) -> ModelInfo:
 
 
 @router.get("/healthz", response_model=Ready)
-def health(request: Request) -> Ready:
+async def health(request: Request) -> Ready:
     """Whether this process answers and reaches its store."""
     request.app.store.waiting()
     return Ready(ready=True)
 
 
 @router.get("/readyz", response_model=Ready)
-def ready(request: Request, response: Response) -> Ready:
+async def ready(request: Request, response: Response) -> Ready:
     """Whether a worker lives and has its model loaded; 503 where not."""
-    if request.app.store.facts(settings_fresh(request.app)) is None:
+    if request.app.facts is None:
         response.status_code = 503
         return Ready(ready=False, reason="no worker has its model loaded; it is starting, or its log says why not.")
     return Ready(ready=True)
@@ -83,24 +86,35 @@ def ready(request: Request, response: Response) -> Ready:
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def metrics(request: Request) -> Response:
     """For Prometheus."""
-    store = request.app.store
-    registry = CollectorRegistry()
-    counts = store.counts()
-    runs = Gauge("layerfusion_runs", "Runs that are kept, by where they stand.", ["state"], registry=registry)
-    for state in STATES:
-        runs.labels(state).set(counts.get(state, 0))
-    Gauge("layerfusion_queue_room", "Runs that may still be queued.", registry=registry).set(
-        max(0, request.app.settings.queue - counts.get("queued", 0))
-    )
-    Gauge("layerfusion_run_seconds", "What the last runs took, on average.", registry=registry).set(
-        store.seconds_each()
-    )
-    Gauge("layerfusion_worker_ready", "Whether a worker has its model loaded.", registry=registry).set(
-        store.facts(settings_fresh(request.app)) is not None
-    )
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(request.app.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def settings_fresh(app: Any) -> float:
-    """Seconds after which a silent worker counts as gone."""
-    return float(app.settings.lease)
+class QueueCollector(Collector):
+    """What the store says of the queue, whenever Prometheus asks; it outlives every process, as counters should."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    def collect(self) -> Iterator[Metric]:
+        store, room = self.app.store, self.app.settings.queue
+        counts, totals = store.counts(), store.totals()
+        for state in ("queued", "running"):
+            said = f"Runs that are {state}."
+            yield GaugeMetricFamily(f"layerfusion_runs_{state}", said, counts.get(state, 0))
+        yield GaugeMetricFamily(
+            "layerfusion_queue_room", "Runs that may still be queued.", room - counts.get("queued", 0)
+        )
+        yield GaugeMetricFamily(
+            "layerfusion_oldest_queued_seconds", "How long the run that is next has waited.", store.oldest_waits()
+        )
+        yield GaugeMetricFamily(
+            "layerfusion_worker_ready", "Whether a worker has its model loaded.", bool(self.app.facts)
+        )
+        ended = CounterMetricFamily("layerfusion_runs_ended", "Runs that have ended, by how.", labels=["state"])
+        seconds = CounterMetricFamily("layerfusion_run_seconds", "What they took in all, by how.", labels=["state"])
+        for state in ENDED:
+            number, took = totals.get(state, (0, 0.0))
+            ended.add_metric([state], number)
+            seconds.add_metric([state], took)
+        yield ended
+        yield seconds

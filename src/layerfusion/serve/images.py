@@ -15,7 +15,7 @@ from pydantic import Field
 from layerfusion.runs.request import size_of
 from layerfusion.serve.runs import layer_file
 from layerfusion.serve.store import ENDED, Run
-from layerfusion.serve.wire import Wire, alike, checked
+from layerfusion.serve.wire import Wire
 
 router = APIRouter(tags=["images"])
 Background = Literal["auto", "transparent", "opaque"]
@@ -113,8 +113,7 @@ async def make(request: Request, asked: dict[str, Any], count: int) -> list[Run]
     try:
         for number in range(count):
             seed = {} if asked.get("seed") is None else {"seed": asked["seed"] + number}
-            one = checked({**asked, **seed}, app.settings)
-            run, _ = await asyncio.to_thread(app.store.submit, one, alike(one), app.settings.queue)
+            run, _ = await asyncio.to_thread(app.submit, {**asked, **seed})
             queued.append(run.id)
         return [await _ended(request, run_id) for run_id in queued]
     except BaseException:

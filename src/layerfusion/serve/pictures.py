@@ -1,5 +1,6 @@
 """/v1/uploads: pictures that clients send: checked, decoded, and kept as plain PNGs under their hash."""
 
+import asyncio
 import hashlib
 import io
 import os
@@ -19,6 +20,7 @@ from layerfusion.serve.settings import Settings
 from layerfusion.serve.wire import UploadInfo
 
 router = APIRouter(tags=["uploads"])
+LONGEST_UPLOAD = 60.0  # seconds
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF")
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -35,7 +37,15 @@ UploadId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="As `POST 
 @router.post("/v1/uploads", status_code=201, response_model=UploadInfo, openapi_extra=BODY)
 async def upload(request: Request) -> UploadInfo:
     """Send a picture (PNG, JPEG, WebP, AVIF) as the body; the same picture gets the same id."""
-    return await run_in_threadpool(keep, request.app.settings, await request.body())
+    async with request.app.reading:
+        try:
+            data = await asyncio.wait_for(request.body(), LONGEST_UPLOAD)
+        except asyncio.TimeoutError:
+            raise HTTPException(
+                408, f"the picture did not arrive within {LONGEST_UPLOAD:.0f} s; send it again."
+            ) from None
+        async with request.app.heavy:
+            return await run_in_threadpool(keep, request.app.settings, data)
 
 
 @router.get("/v1/uploads/{upload_id}.png", response_class=FileResponse, responses=PNG)

@@ -20,8 +20,6 @@ from layerfusion.serve.wire import (
     RunInfo,
     RunList,
     RunRequest,
-    alike,
-    checked,
     info_of,
     progress_of,
 )
@@ -42,6 +40,19 @@ REFUSALS = {
     500: "A mistake of the service.",
     503: "Not ready.",
 }
+EVENT = {
+    "type": "object",
+    "required": ["event", "id", "data"],
+    "properties": {
+        "event": {"const": "progress"},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": Progress.model_json_schema(),
+        },
+    },
+}
 KEEP_ALIVE = 15.0  # seconds of silence after which a comment keeps proxies from hanging up
 
 router = APIRouter(tags=["runs"])
@@ -58,8 +69,7 @@ def create_run(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> RunInfo:
     """Put a run in the queue; an Idempotency-Key makes sending it twice harmless."""
-    asked = checked(body.model_dump(exclude_unset=True), request.app.settings)
-    run, fresh = request.app.store.submit(asked, alike(asked), request.app.settings.queue, idempotency_key)
+    run, fresh = request.app.submit(body.model_dump(exclude_unset=True), idempotency_key)
     response.headers["location"] = f"/v1/runs/{run.id}"
     if not fresh:
         response.status_code = 200
@@ -99,7 +109,7 @@ def delete_run(run_id: RunId, request: Request) -> RunInfo:
 @router.get(
     "/v1/runs/{run_id}/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events."}},
+    responses={200: {"content": {"text/event-stream": {"schema": EVENT}}, "description": "Events."}},
 )
 async def follow_run(run_id: RunId, request: Request) -> StreamingResponse:
     """Server-sent events: `progress`, with the fields of `Progress`, whenever something changes, until the run ends."""

@@ -217,6 +217,11 @@ class Store:
         rows = self._connection.execute("SELECT * FROM totals")
         return {row["state"]: (row["runs"], row["seconds"]) for row in rows}
 
+    def oldest_waits(self) -> float:
+        """Seconds for which the run that is next has waited; 0 where none waits."""
+        first = self._connection.execute("SELECT min(created) FROM runs WHERE state = 'queued'").fetchone()[0]
+        return 0.0 if first is None else max(0.0, time.time() - first)
+
     def seconds_each(self) -> float:
         """How long the last runs took, on average; 5 s where there were none."""
         found = self._connection.execute(

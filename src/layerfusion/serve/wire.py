@@ -177,8 +177,12 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-def checked(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """What a client asks for, in order to be queued, as a dictionary that `of_the_server` takes.
+def checked(asked: dict[str, Any], settings: Settings, size: tuple[int, int], multiple: int | None) -> dict[str, Any]:
+    """What a client asks for, as it is queued: without what says nothing.
+
+    Args:
+        size: The model's own.
+        multiple: What sides must be multiples of, where that is known.
 
     Raises:
         LayerFusionError: a value is wrong, or beyond what this server does.
@@ -187,6 +191,12 @@ def checked(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
     request = of_the_server(given, settings)
     if request.steps is not None and request.steps > settings.steps:
         raise LayerFusionError(f"{request.steps} steps are too many here; the limit is {settings.steps}.")
+    width, height = request.width or size[0], request.height or size[1]
+    if width > size[0] * settings.scale or height > size[1] * settings.scale:
+        most = f"{size[0] * settings.scale}x{size[1] * settings.scale}"
+        raise LayerFusionError(f"{width}x{height} pixels are too many here; the limit is {most}.")
+    if multiple is not None and (width % multiple or height % multiple):
+        raise LayerFusionError(f"the size {width}x{height} is not divisible by {multiple}; give another.")
     return given
 
 

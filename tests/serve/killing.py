@@ -1,6 +1,6 @@
 """kill -9 of worker, web process and supervisor at random moments of queued runs: what becomes of the runs?
 
-    python -m benchmarks.durability --runs 50 --kills 60
+    python -m tests.serve.killing --runs 50 --kills 60
 
 Runs are queued with idempotency keys over HTTP, as often as it takes; a supervisor that was killed is started again, as
 systemd would. In the end every run must be done, and must have become so once (a trigger of this program's own in the
