@@ -15,6 +15,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.serve.start import read_token, start
 from layerfusion.serve.worker import Worker
 from tests.serve.conftest import ASKED, Served, serving, settings_of
+from tests.serve.killing import SAME_SOURCE
 
 TOKEN = "0123456789abcdef"
 
@@ -116,7 +117,9 @@ def test_an_export_that_would_fill_the_memory_is_refused_before_it_is_drawn(serv
     assert answer.status_code == 422 and "million pixels" in answer.json()["error"]["message"]
 
 
-def test_a_service_that_others_reach_needs_a_token(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_others_reach_needs_a_token(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("LAYERFUSION_TOKEN", raising=False)
     with pytest.raises(LayerFusionError, match="token"):
         start(settings_of(model, tmp_path), "0.0.0.0", 0, lambda address: None)
@@ -133,6 +136,5 @@ def test_the_web_process_is_there_without_torch(tmp_path: Path) -> None:
         "from layerfusion.serve.settings import Settings; create_app(Settings(Path(sys.argv[1]))); "
         "sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
-
-
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    assert subprocess.run(command, check=False, env=SAME_SOURCE).returncode == 0

@@ -1,6 +1,6 @@
 """The application keeps what its OpenAPI says, whatever is asked: requests made from the description by schemathesis.
 
-    python -m pytest tests/serve/test_openapi.py --slow      2,000 of them
+python -m pytest tests/serve/test_openapi.py --slow      2,000 of them
 """
 
 import io

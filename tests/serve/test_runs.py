@@ -68,7 +68,14 @@ def test_events_tell_every_change_until_the_end(served: Served) -> None:
 def test_a_wrong_value_is_one_sentence(served: Served) -> None:
     answer = served.client.post("/v1/runs", json=ASKED | {"harmony": 3})
     assert answer.status_code == 422 and answer.json()["error"]["message"].endswith(".")
-    failed = served.run(width=63, height=64)
+    answer = served.client.post("/v1/runs", json=ASKED | {"width": 60})
+    assert answer.status_code == 422 and "divisible" in answer.json()["error"]["message"]
+
+
+def test_what_only_the_worker_finds_out_fails_the_run_with_a_sentence(served: Served) -> None:
+    run, _ = served.worker.store.submit(ASKED | {"width": 60}, "alike", 9)
+    served.worker.work()
+    failed = served.client.get(f"/v1/runs/{run.id}").json()
     assert failed["status"] == "failed" and "divisible" in failed["error"]
 
 
