@@ -35,6 +35,9 @@ from PIL import Image
 
 import layerfusion
 from layerfusion.runs import Request, Session, generate
+from layerfusion.serve.settings import Settings
+from layerfusion.serve.store import Store
+from layerfusion.serve.tidying import tidy
 from tests.models.tiny_files import tiny_pipeline
 
 # The package that is tested, and not another that is installed.
@@ -153,11 +156,10 @@ def attack(service: Service, runs: int, steps: int, kills: Iterable[tuple[float,
     states = Counter(state for (state,) in database.execute("SELECT state FROM runs"))
     database.close()
     service.stop()
-    service.start()  # a worker tidies first, and is then ready
-    while not service.ask("/readyz")["ready"]:
-        time.sleep(0.1)
-    time.sleep(1)
-    folders = len(list((service.data / "results").iterdir()))
+    store, settings = Store(service.data / "jobs.sqlite3"), Settings(service.data)
+    tidy(store, settings)
+    store.close()
+    folders = len(list(settings.results.iterdir()))
     whole = count_whole(service, dict(zip(ids, bodies, strict=True)))
     return Findings(killed, left, attempts, states, Counter(ends.values()), whole, folders)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -75,11 +75,10 @@ async def health(request: Request) -> Ready:
 
 
 @router.get("/readyz", response_model=Ready)
-async def ready(request: Request, response: Response) -> Ready:
+async def ready(request: Request) -> Ready:
     """Whether a worker lives and has its model loaded; 503 where not."""
     if request.app.facts is None:
-        response.status_code = 503
-        return Ready(ready=False, reason="no worker has its model loaded; it is starting, or its log says why not.")
+        raise HTTPException(503, "no worker has its model loaded; it is starting, or its log says why not.")
     return Ready(ready=True)
 
 

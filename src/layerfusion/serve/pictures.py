@@ -40,7 +40,7 @@ async def upload(request: Request) -> UploadInfo:
     async with request.app.reading:
         try:
             data = await asyncio.wait_for(request.body(), LONGEST_UPLOAD)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise HTTPException(
                 408, f"the picture did not arrive within {LONGEST_UPLOAD:.0f} s; send it again."
             ) from None

@@ -156,10 +156,9 @@ class ExportRequest(Wire):
 
 
 class Ready(Wire):
-    """Whether runs are being taken."""
+    """Whether all is well; what is not is an error."""
 
     ready: bool
-    reason: str | None = None
 
 
 class ErrorDetail(BaseModel):
