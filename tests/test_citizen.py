@@ -3,6 +3,7 @@
 import copy
 
 import diffusers
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -251,6 +252,32 @@ def test_fused_foreground_weights_follow_a_lora():
     fused = latents_of(pipe, config=INDEPENDENT)
     pipe.unfuse_foreground()
     close(fused, latents_of(pipe, config=INDEPENDENT), 1e-3)
+
+
+# --- compiling --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unchecked():
+    """Without the checks of shapes, which a graph cannot hold."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_compiled_unet_is_one_graph():
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    pipe = tiny_pipeline(transparent_decoder=None)
+    plain = latents_of(pipe, num_inference_steps=2)
+    pipe.unet.compile(backend=count, fullgraph=True)
+    close(latents_of(pipe, num_inference_steps=2), plain, 0)
+    assert len(graphs) == 1
 
 
 # --- embeddings -------------------------------------------------------------------------------------------------------

@@ -137,11 +137,12 @@ class JointAttention:
         adapted: list[Attention] = []
         processors: dict[str, Callable[..., Any]] = {}
         for path, block in transformer_blocks(self.unet):
+            blends = any(fnmatchcase(path, pattern) for pattern in self.config.blocks)
             hooks.append(block.register_forward_pre_hook(self._note_block_inputs, with_kwargs=True))
             for name in ("attn1", "attn2"):
                 layer, attention = f"{path}.{name}.processor", block.get_submodule(name)
                 adapters = found[layer] if isinstance(found[layer], IP_ADAPTERS) else None
-                processors[layer] = StreamProcessor(self, path, block, name, adapters)
+                processors[layer] = StreamProcessor(self, path, block, name, blends, adapters)
                 if adapters is not None:
                     # While their weights stay part of the UNet, offloading goes on moving them.
                     attention.add_module("ip_adapters", adapters)
@@ -167,7 +168,8 @@ class JointAttention:
 
     def take_prior(self, prior_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> None:
         """Call ε_FG on its rows alone, only as far as the structure layer, and keep `structure` (Fig. 2a)."""
-        with suppress(StructureReady):
+        # What is compiled cannot be left by an exception.
+        with torch.compiler.set_stance("force_eager"), suppress(StructureReady):
             self.predict(prior_pass, sample, timestep, **conditions)
 
     def observe_priors(
@@ -177,10 +179,6 @@ class JointAttention:
         observer = Observer()
         self.predict(replace(prior_pass, take_structure=False, observer=observer), sample, timestep, **conditions)
         return observer.priors
-
-    def blends_in(self, path: str) -> bool:
-        """Whether Eq. 1 acts in this transformer block, in the current pass."""
-        return self.current.blend and any(fnmatchcase(path, pattern) for pattern in self.config.blocks)
 
     def keep_structure(
         self, query: Float[Tensor, "rows heads M dim"], key: Float[Tensor, "rows heads M dim"], scale: float
@@ -268,6 +266,7 @@ class StreamProcessor:
         path: The transformer block's path in the UNet.
         block: The transformer block.
         name: "attn1" (self-attention) or "attn2" (cross-attention).
+        blends: Whether Eq. 1 acts in this block, in the passes in which it acts.
         adapters: The IP-Adapters whose place the processor of a cross-attention takes.
     """
 
@@ -276,6 +275,7 @@ class StreamProcessor:
     path: str
     block: BasicTransformerBlock = field(repr=False)
     name: str
+    blends: bool = True
     adapters: IPAdapters | None = None
 
     def __call__(
@@ -310,7 +310,7 @@ class StreamProcessor:
         attention = self._project("to_out.0", attn.to_out[0], merged, layout.foreground_rows)
         attention = attn.to_out[1](attention)
 
-        if joint.blends_in(self.path):
+        if self.blends and joint.current.blend:
             joint.blend(attention, *joint.masks(self._content(query, key, is_self_attention), layer))
         return attention
 
