@@ -2,13 +2,15 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from layerfusion.runs import Request, Session, generate
-from tests.serve.conftest import ASKED, Served
+from layerfusion.serve.worker import Worker
+from tests.serve.conftest import ASKED, Served, serving, settings_of
 
 
 def picture(served: Served, address: str) -> np.ndarray:
@@ -105,3 +107,42 @@ def test_a_running_run_is_cancelled_between_two_steps(served: Served) -> None:
     served.worker.work()
     assert served.client.get(f"/v1/runs/{first['id']}").json()["status"] == "cancelled"
     assert not list(served.settings.results.iterdir())
+
+
+def test_equal_runs_are_sampled_together_and_give_what_each_gives_alone(
+    model: Path, opened: Worker, tmp_path: Path
+) -> None:
+    asked = [ASKED, ASKED | {"seed": 9}, ASKED | {"foreground_prompt": "a cat"}, ASKED | {"steps": 3}]
+    pictures = {}
+    for batch in (1, 4):
+        with serving(settings_of(model, tmp_path / str(batch), batch=batch), opened) as served:
+            ids = [served.client.post("/v1/runs", json=body).json()["id"] for body in asked]
+            taken = []
+            while number := served.worker.work():
+                taken.append(number)
+            runs = [served.client.get(f"/v1/runs/{run_id}").json() for run_id in ids]
+            assert {run["status"] for run in runs} == {"done"}
+            pictures[batch] = [picture(served, run["pictures"]["blended"]).astype(int) for run in runs]
+            assert taken == ([1, 1, 1, 1] if batch == 1 else [3, 1])
+    for alone, together in zip(pictures[1], pictures[4], strict=True):
+        assert np.abs(alone - together).max() <= 2
+    assert np.abs(pictures[1][0] - pictures[1][2]).max() > 10
+
+
+def test_a_run_that_is_cancelled_in_a_batch_leaves_the_others_alone(
+    model: Path, opened: Worker, tmp_path: Path
+) -> None:
+    with serving(settings_of(model, tmp_path, batch=2), opened) as served:
+        first, second = (served.client.post("/v1/runs", json=ASKED | {"seed": seed}).json()["id"] for seed in (1, 2))
+        tell = served.worker.store.progress
+
+        def told(run_id: str, stage: str, done: int, *more: Any) -> None:
+            tell(run_id, stage, done, *more)
+            if done == 1 and run_id == first:
+                served.client.delete(f"/v1/runs/{first}")
+                served.worker._held, served.worker._cancelled = served.worker.store.beat("worker", 10.0, None)
+
+        served.worker.store.progress = told  # type: ignore[method-assign]
+        served.worker.work()
+        states = [served.client.get(f"/v1/runs/{run_id}").json()["status"] for run_id in (first, second)]
+        assert states == ["cancelled", "done"]

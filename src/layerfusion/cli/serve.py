@@ -23,7 +23,7 @@ def studio(
     **asked: Any,
 ) -> None:
     """Open the studio in a browser: for this machine alone, and without network."""
-    settings = Settings(data.expanduser(), Request.checked(PROMPTS | asked, option_name))
+    settings = Settings(data.expanduser().absolute(), Request.checked(PROMPTS | asked, option_name))
     start(settings, "127.0.0.1", port, _say, browser)
 
 
@@ -47,7 +47,7 @@ def serve(
 ) -> None:
     """Answer HTTP: pictures and layers for other programs, and the studio's page."""
     settings = Settings(
-        data.expanduser(),
+        data.expanduser().absolute(),
         Request.checked(PROMPTS | asked, option_name),
         token=read_token(token_file),
         hosts=(host, *(allow_host or ())),

@@ -1,7 +1,7 @@
 """From a request to triplets, a batch at a time."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,35 +59,60 @@ def generate(session: Session, request: Request, listener: Listener = silent) ->
     for first in range(0, count, size):
         batch = min(size, count - first)
         progress = Progress("sampling", steps * (first // size), steps * math.ceil(count / size), first + batch)
-        part = request.model_copy(update={"seed": (request.seed or 0) + first})
-        yield from _batch(session, part, batch, progress, listener)
+        seeds = range((request.seed or 0) + first, (request.seed or 0) + first + batch)
+        parts = [request.model_copy(update={"seed": seed}) for seed in seeds]
+        yield from _batch(session, parts, progress, listener)
+
+
+def generate_together(
+    session: Session, requests: Sequence[Request], listener: Listener = silent
+) -> Iterator[Generated]:
+    """Make one triplet of each of several requests, denoised together: faster on a GPU, and the same to rounding.
+
+    Args:
+        session: The model.
+        requests: Alike but for their prompts and seeds; those with given pictures or several foregrounds, and those
+            that show their priors, alike but for their seeds.
+        listener: Told of every step and stage.
+
+    Yields:
+        A triplet for each, in their order.
+
+    Raises:
+        LayerFusionError: something about them cannot be done.
+    """
+    requests = [session.completed(one).model_copy(update={"batch_size": len(requests)}) for one in requests]
+    steps = requests[0].steps or 0
+    yield from _batch(session, requests, Progress("sampling", 0, steps, len(requests)), listener)
 
 
 def _batch(
-    session: Session, request: Request, count: int, progress: Progress, listener: Listener
+    session: Session, requests: Sequence[Request], progress: Progress, listener: Listener
 ) -> Iterator[Generated]:
-    """`count` triplets denoised together, with the seeds from the request's on."""
-    pipeline, seed = session.pipeline, request.seed or 0
+    """Triplets denoised together, one for each request; the first stands for all but their prompts and seeds."""
+    pipeline, request = session.pipeline, requests[0]
     steps_seen = _Steps(FIGURE_TIMES[0], progress, request.steps or 0, listener)
     listener(progress)
+    asked = asked_of_the_pipeline(request)
+    pairs = [(one.foreground_prompt, one.background_prompt) for one in requests]
+    if len(set(pairs)) > 1:
+        asked["foreground_prompt"], asked["background_prompt"] = (list(prompts) for prompts in zip(*pairs, strict=True))
     output = pipeline(
-        **asked_of_the_pipeline(request),
+        **asked,
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
         width=request.width,
         height=request.height,
         config=request.config,
-        num_images_per_prompt=count,
+        num_images_per_prompt=1 if len(set(pairs)) > 1 else len(requests),
         # One generator each, on the CPU: a triplet depends neither on its batch nor on the kind of GPU.
-        generator=[Generator().manual_seed(seed + index) for index in range(count)],
+        generator=[Generator().manual_seed(one.seed or 0) for one in requests],
         return_maps=request.show_priors,
         callback_on_step_end=steps_seen,
     )
-    notes = session.notes(request)
-    for index, triplet in enumerate(output.triplets()):
-        one = request.model_copy(update={"seed": seed + index})
-        figures = _figures(session, request, output, index, steps_seen) if request.show_priors else {}
-        yield Generated(triplet, Record(one, session.model, versions(), notes), figures)
+    for index, (one, triplet) in enumerate(zip(requests, output.triplets(), strict=True)):
+        figures = _figures(session, one, output, index, steps_seen) if request.show_priors else {}
+        yield Generated(triplet, Record(one, session.model, versions(), session.notes(one)), figures)
 
 
 def _figures(

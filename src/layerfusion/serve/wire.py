@@ -2,40 +2,34 @@
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from fastapi import Path
+from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.foregrounds import MAX_FOREGROUNDS
 from layerfusion.layers import LayerStack
 from layerfusion.layers.composite import Blend
-from layerfusion.runs import Request
+from layerfusion.layers.limits import size_of
+from layerfusion.runs import Record, Request
+from layerfusion.runs.request import AskedForeground
 from layerfusion.serve.settings import Settings
 from layerfusion.serve.store import Moment, Run, State
 
 RECORD = "triplet.json"
 # What a request says for the command alone, or the server decides for every client.
 OF_THE_SERVER = {"model", "foreground_weights", "transparent_decoder", "device", "dtype", "offload"}
-OF_THE_COMMAND = {"count", "batch_size"}
-# They name files of the machine, which no client may: a client has uploads.
-OF_FILES = {"foregrounds", "foreground_image", "background_image", "blended_image", "mask_image", "fingerprints"}
-# What may differ between runs that are sampled together.
-OF_ONE = {"foreground_prompt", "background_prompt", "seed"}
+OF_THE_COMMAND = {"count", "batch_size", "fingerprints"}
+# They name files of the machine, which no client may: a client names uploads instead.
+PICTURES = ("foreground_image", "background_image", "blended_image", "mask_image")
+PROMPTS = {"foreground_prompt", "background_prompt"}
 UPLOAD_ID = r"^[0-9a-f]{32}$"
-RunId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", description="As `POST /v1/runs` gave it.")]
-
-
-def _asked() -> dict[str, Any]:
-    """The fields of a request that a client may give, as `Request` has them."""
-    fields = Request.model_fields
-    kept: dict[str, Any] = {
-        name: (field.annotation, field)
-        for name, field in fields.items()
-        if name not in OF_THE_SERVER | OF_THE_COMMAND | OF_FILES
-    }
-    kept["config"] = (dict[str, Any] | None, Field(None, description=fields["config"].description))
-    return kept
+RunId = Annotated[str, InPath(pattern=r"^[0-9a-f]{24}$", description="As `POST /v1/runs` gave it.")]
 
 
 class Wire(BaseModel):
@@ -44,8 +38,39 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+UploadName = Annotated[str | None, Field(pattern=UPLOAD_ID, description="An upload's id.")]
+
+
+def _fields(of: type[BaseModel], without: set[str], **instead: Any) -> dict[str, Any]:
+    """The fields of a model that a client may give, some of them with another type."""
+    kept = {name: field for name, field in of.model_fields.items() if name not in without}
+    fields: dict[str, Any] = {name: (field.annotation, field) for name, field in kept.items()}
+    for name, annotation in instead.items():
+        fields[name] = (annotation, Field(None, description=kept[name].description))
+    return fields
+
+
+RunForeground: type[BaseModel] = create_model(
+    "RunForeground",
+    __base__=Wire,
+    __doc__="One foreground of several.",
+    **_fields(AskedForeground, set(), image=UploadName),
+)
 RunRequest: type[BaseModel] = create_model(
-    "RunRequest", __base__=Wire, __doc__="What is asked of a run; what is left out, the model decides.", **_asked()
+    "RunRequest",
+    __base__=Wire,
+    __doc__="What is asked of a run; what is left out, the model decides. Pictures are uploads.",
+    **_fields(
+        Request,
+        OF_THE_SERVER | OF_THE_COMMAND,
+        foreground_prompt=str | None,
+        foregrounds=Annotated[
+            list[RunForeground] | None,  # type: ignore[valid-type]
+            Field(min_length=1, max_length=MAX_FOREGROUNDS),
+        ],
+        config=dict[str, Any] | None,
+        **dict.fromkeys(PICTURES, UploadName),
+    ),
 )
 
 Matrix = Annotated[
@@ -187,27 +212,63 @@ def checked(asked: dict[str, Any], settings: Settings, size: tuple[int, int], mu
         LayerFusionError: a value is wrong, or beyond what this server does.
     """
     given = {name: value for name, value in asked.items() if value is not None}
+    for upload in _uploads(given):
+        try:
+            os.utime(settings.uploads / f"{upload}.png")  # it is wanted, and so does not expire
+        except FileNotFoundError:
+            raise LayerFusionError(f"there is no upload {upload}; it may have expired, so send it again.") from None
     request = of_the_server(given, settings)
     if request.steps is not None and request.steps > settings.steps:
         raise LayerFusionError(f"{request.steps} steps are too many here; the limit is {settings.steps}.")
-    width, height = request.width or size[0], request.height or size[1]
+    # A given picture decides the size where none is asked for.
+    sizes = [size, *(size_of(Path(file), "the upload", ("PNG",)) for file in request.files().values())]
+    width, height = request.width or max(w for w, _ in sizes), request.height or max(h for _, h in sizes)
     if width > size[0] * settings.scale or height > size[1] * settings.scale:
         most = f"{size[0] * settings.scale}x{size[1] * settings.scale}"
-        raise LayerFusionError(f"{width}x{height} pixels are too many here; the limit is {most}.")
-    if multiple is not None and (width % multiple or height % multiple):
+        raise LayerFusionError(
+            f"{width}x{height} pixels are too many here; the limit is {most}, so give a smaller width and height."
+        )
+    if multiple is not None and len(sizes) == 1 and (width % multiple or height % multiple):
         raise LayerFusionError(f"the size {width}x{height} is not divisible by {multiple}; give another.")
     return given
 
 
 def of_the_server(asked: dict[str, Any], settings: Settings) -> Request:
-    """What a client asked for, with this server's model."""
+    """What a client asked for, with this server's model, and the files of its uploads."""
     own = {name: getattr(settings.asked, name) for name in OF_THE_SERVER}
-    return Request.checked({**asked, **own})
+    return Request.checked({**asked, **own, **renamed(asked, lambda upload: str(settings.uploads / f"{upload}.png"))})
+
+
+def _uploads(asked: dict[str, Any]) -> list[str]:
+    found: list[str] = []
+    renamed(asked, lambda upload: found.append(upload) or upload)  # type: ignore[func-returns-value]
+    return found
+
+
+def renamed(asked: dict[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
+    """The pictures of a request under other names."""
+    names: dict[str, Any] = {name: rename(asked[name]) for name in PICTURES if asked.get(name)}
+    if asked.get("foregrounds"):
+        names["foregrounds"] = [
+            {**each, "image": rename(each["image"])} if each.get("image") else each for each in asked["foregrounds"]
+        ]
+    return names
+
+
+def without_places(record: Record) -> Record:
+    """A record that names its uploads, and not where on this machine they are."""
+    request = record.request
+    names = renamed(request.model_dump(include={*PICTURES, "foregrounds"}), lambda file: Path(file).name)
+    if foregrounds := names.get("foregrounds"):
+        names["foregrounds"] = [AskedForeground(**each) for each in foregrounds]
+    return replace(record, request=request.model_copy(update=names))
 
 
 def alike(asked: dict[str, Any]) -> str:
-    """The same for requests that can be sampled together."""
-    kept = {name: value for name, value in asked.items() if name not in OF_ONE}
+    """The same for requests that can be sampled together: whatever is drawn of prompts alone may have others."""
+    plain = not asked.get("foregrounds") and not any(asked.get(name) for name in PICTURES)
+    own = {"seed"} | (PROMPTS if plain and not asked.get("show_priors") else set())
+    kept = {name: value for name, value in asked.items() if name not in own}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -1,6 +1,7 @@
 """The worker: holds one model, takes runs from the store, writes their pictures, and shows life meanwhile."""
 
 import logging
+import os
 import secrets
 import shutil
 import threading
@@ -13,13 +14,13 @@ from layerfusion.files import atomic_folder
 from layerfusion.layers.formats import folder as layers_folder
 from layerfusion.models.vocabulary import some_prompts
 from layerfusion.runs import Progress, Request
-from layerfusion.runs.generation import Generated, generate
+from layerfusion.runs.generation import Generated, generate, generate_together
 from layerfusion.runs.session import Session
 from layerfusion.serve.previews import Previewer
 from layerfusion.serve.settings import Settings
 from layerfusion.serve.store import Run, Store
 from layerfusion.serve.tidying import tidy
-from layerfusion.serve.wire import RECORD, describe_layers, of_the_server
+from layerfusion.serve.wire import RECORD, describe_layers, of_the_server, without_places
 
 logger = logging.getLogger("layerfusion.serve")
 PAUSE = 0.05  # seconds between two looks at an empty queue
@@ -83,53 +84,76 @@ class Worker:
         with self._lock:
             runs = self.store.claim(self.name, self.settings.lease, self.settings.batch, self.settings.attempts)
             self._held |= {run.id for run in runs}
-        for run in runs:
-            self._bring_to_an_end(run)
+        if runs:
+            self._bring_to_an_end(runs)
         return len(runs)
 
-    def _bring_to_an_end(self, run: Run) -> None:
+    def _bring_to_an_end(self, runs: list[Run]) -> None:
+        """Sample runs together; what fails for one fails for all, and then each is tried alone."""
         try:
-            self._tell(run, Progress("loading"))
-            session, previewer = self._open(bool(run.request.get("fast")))
-            request = session.completed(of_the_server(run.request, self.settings))
-            warnings = (*session.warnings, *session.warnings_for(request))
+            self._tell(runs, Progress("loading"))
+            session, previewer = self._open(bool(runs[0].request.get("fast")))
+            requests = [session.completed(of_the_server(run.request, self.settings)) for run in runs]
+            warnings = [[*session.warnings, *session.warnings_for(request)] for request in requests]
             previewer.begin()
 
             def listen(progress: Progress) -> None:
-                self._tell(run, progress, session, previewer)
+                self._tell(runs, progress, session, previewer)
 
-            (generated,) = generate(session, request, listen)
-            self._tell(run, Progress("writing", request.steps or 0, request.steps or 0))
-            result = self._write(run, generated, list(warnings))
+            made = list(generate_together(session, requests, listen))
+            steps = requests[0].steps or 0
+            self._tell(runs, Progress("writing", steps, steps))
         except Stopped:
-            self.store.end(run, self.name, "cancelled")
+            for run in runs:
+                self.store.end(run, self.name, "cancelled")
         except Exception as error:
-            sentence = foreseen(error)
-            if sentence is None:
-                logger.exception("run %s failed", run.id)
-                sentence = "the service made a mistake; its log says which."
-            self.store.end(run, self.name, "failed", error=sentence)
+            if len(runs) == 1:
+                return self._fail(runs[0], error)
+            for run in runs:
+                self._bring_to_an_end([run])
+        else:
+            for run, generated, said in zip(runs, made, warnings, strict=True):
+                self._finish(run, generated, said)
+
+    def _finish(self, run: Run, generated: Generated, warnings: list[str]) -> None:
+        if run.id in self._cancelled:
+            self.store.end(run, self.name, "cancelled")
+            return
+        try:
+            result = self._write(run, generated, warnings)
+        except Exception as error:
+            self._fail(run, error)
         else:
             if not self.store.end(run, self.name, "done", result=result):
                 shutil.rmtree(self.settings.results / run.folder, ignore_errors=True)
 
+    def _fail(self, run: Run, error: Exception) -> None:
+        sentence = foreseen(error)
+        if sentence is None:
+            logger.error("run %s failed", run.id, exc_info=error)
+            sentence = "the service made a mistake; its log says which."
+        # Where on this machine an upload lies is nobody's business.
+        sentence = sentence.replace(f"{self.settings.uploads.absolute()}{os.sep}", "")
+        self.store.end(run, self.name, "failed", error=sentence)
+
     def _tell(
-        self, run: Run, progress: Progress, session: Session | None = None, previewer: Previewer | None = None
+        self, runs: list[Run], progress: Progress, session: Session | None = None, previewer: Previewer | None = None
     ) -> None:
-        """Publish how far a run is, or leave it."""
+        """Publish how far runs are, or leave them when nobody wants any of them."""
         if self.stopping.is_set():
             raise Leaving
-        if run.id in self._cancelled or run.id not in self._held:
+        if all(run.id in self._cancelled or run.id not in self._held for run in runs):
             raise Stopped
-        previews = {}
+        clean = None
         if progress.latents is not None and session is not None and previewer is not None:
             clean = previewer.clean(session.pipeline, progress.done - 1, progress.latents)
-            previews = previewer.draw(clean, 0)
-        self.store.progress(run.id, progress.stage, progress.done, progress.total, previews)
+        for index, run in enumerate(runs):
+            previews = {} if clean is None or previewer is None else previewer.draw(clean, index)
+            self.store.progress(run.id, progress.stage, progress.done, progress.total, previews)
 
     def _write(self, run: Run, generated: Generated, warnings: list[str]) -> dict[str, Any]:
         """Its pictures, layers and record, in one folder that is there whole or not at all."""
-        record = generated.record
+        record = without_places(generated.record)
         stack = generated.triplet.to_stack(record.to_dict())
         pictures = {**generated.triplet.pictures(), **generated.figures}
         with atomic_folder(self.settings.results / run.folder) as place:
