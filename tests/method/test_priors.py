@@ -101,21 +101,39 @@ def test_minmax_reaches_both_ends(batch, tokens, seed):
     assert torch.equal(result.argsort(dim=1), values.argsort(dim=1))
 
 
-def test_large_structure_prior_stays_within_memory_and_equals_the_full_one():
-    """4,096 tokens and 10 heads: the full probabilities would be 671 MB; less than 200 MB may be added."""
-    query, key = 2 * torch.randn(2, 1, 10, 4096, 64, generator=torch.Generator().manual_seed(0))
+def peak_bytes(run):
+    """What a call returns, and the most bytes it held at once."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        result = structure_prior(query, key)
+        result = run()
     held = peak = 0
     for event in profile.profiler.kineto_results.events():
         if event.name() == "[memory]":
             held += event.nbytes()
             peak = max(peak, held)
-    assert 10e6 < peak < 200e6
-    # The same formula in one piece, head by head to spare the test machine.
+    return result, peak
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_priors_of_a_large_picture_stay_within_20_mb_and_equal_the_full_ones(dtype):
+    """4,096 tokens and 10 heads: the full self-attention probabilities would be 671 MB."""
+    generator = torch.Generator().manual_seed(0)
+    query, key = (2 * torch.randn(2, 1, 10, 4096, 64, generator=generator)).to(dtype)
+    structure, peak = peak_bytes(lambda: structure_prior(query, key))
+    assert 4e6 < peak < 20e6
+    prompt, eos = torch.randn(1, 10, 77, 64, generator=generator).to(dtype), torch.tensor([9])
+    content, peak = peak_bytes(lambda: content_confidence(query, prompt, eos))
+    assert 4e6 < peak < 20e6
+    # The same formulas in one piece, head by head to spare the test machine.
+    query, key, prompt = query.float(), key.float(), prompt.float()
     mean = sum(torch.softmax(query[0, h] @ key[0, h].T / 8, dim=-1) for h in range(10)) / 10
-    expected = 1 - minmax(1 / mean.square().sum(dim=-1))
-    torch.testing.assert_close(result[0], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(structure[0], 1 - minmax(1 / mean.square().sum(dim=-1)), atol=1e-5, rtol=0)
+    expected = torch.softmax(query[0] @ prompt[0].mT / 8, dim=-1)[..., 9].mean(0)
+    torch.testing.assert_close(content[0], expected)
+
+
+def test_content_of_a_token_that_nothing_attends_to_is_zero():
+    query, key = torch.ones(1, 1, 4, 2), torch.tensor([[[[0.0, 0.0], [1e3, 1e3]]]])
+    assert torch.equal(content_confidence(query, key, torch.tensor([0])), torch.zeros(1, 4))
 
 
 @pytest.mark.parametrize(

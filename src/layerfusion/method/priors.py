@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-# Attention probabilities are worked through in blocks of query rows of at most this many values (16 MiB in float32).
-BLOCK_VALUES = 4 * 1024 * 1024
+# Attention probabilities are worked through in blocks of at most this many values: 4 MiB in float32, 8 with their
+# logits, so that SDXL's priors stay within 20 MB at 4,096 tokens (`python -m benchmarks.counted`).
+BLOCK_VALUES = 1024 * 1024
 
 
 def minmax(values: Float[Tensor, "*rows M"]) -> Float32[Tensor, "*rows M"]:
@@ -38,7 +39,8 @@ def sparsity(
 ) -> Float32[Tensor, "B M"]:
     """s_i = 1 / Σ_j m_ij², m the self-attention probabilities averaged over heads (Algorithm 1).
 
-    The (heads, M, M) probabilities are never held: query rows are worked through in blocks.
+    The (heads, M, M) probabilities are never held: they are worked through in blocks, of whole pictures where these are
+    small and of query rows where they are not.
 
     Args:
         query, key: (B, heads, M, dim), after the projections, any floating dtype.
@@ -49,14 +51,13 @@ def sparsity(
     """
     batch, heads, tokens, dim = query.shape
     scale = dim**-0.5 if scale is None else scale
-    rows = max(1, BLOCK_VALUES // (heads * tokens))
     result = torch.empty(batch, tokens, dtype=torch.float32, device=query.device)
-    for image in range(batch):
-        transposed = key[image].float().transpose(-1, -2)
-        for start in range(0, tokens, rows):
-            block = query[image, :, start : start + rows].float() * scale
-            mean = torch.softmax(block @ transposed, dim=-1).mean(dim=0)
-            result[image, start : start + rows] = mean.square().sum(dim=-1).reciprocal()
+    images, rows = _block(tokens, heads * tokens)
+    for some in _slices(batch, images):
+        transposed = key[some].float().transpose(-1, -2)
+        for these in _slices(tokens, rows):
+            mean = torch.softmax((query[some, :, these].float() * scale) @ transposed, dim=-1).mean(dim=1)
+            result[some, these] = mean.square().sum(dim=-1).reciprocal()
     return result
 
 
@@ -88,7 +89,8 @@ def content_confidence(
 ) -> Float32[Tensor, "B M"]:
     """c = mean over heads of n[:, :, EOS], n the cross-attention probabilities (Algorithm 2).
 
-    Only the column of the end-of-text token is formed: n[EOS] = exp(logit[EOS] − logsumexp(logits)).
+    Only the column of the end-of-text token is formed: n[EOS] = 1 / Σ_t exp(logit[t] − logit[EOS]), in blocks as in
+    `sparsity`. Where a sum overflows, n is below float32's range and 0.
 
     Args:
         query: (B, heads, M, dim).
@@ -99,10 +101,26 @@ def content_confidence(
     Returns:
         (B, M) in float32, in (0, 1).
     """
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
-    logits = (query.float() * scale) @ key.float().transpose(-1, -2)
-    column = logits.gather(-1, eos.view(-1, 1, 1, 1).expand(*logits.shape[:-1], 1)).squeeze(-1)
-    return (column - logits.logsumexp(dim=-1)).exp().mean(dim=1)
+    batch, heads, tokens, dim = query.shape
+    scaled = key.float().transpose(-1, -2) * (dim**-0.5 if scale is None else scale)
+    result = torch.empty(batch, tokens, dtype=torch.float32, device=query.device)
+    images, rows = _block(tokens, heads * scaled.shape[-1])
+    for some in _slices(batch, images):
+        for these in _slices(tokens, rows):
+            logits = query[some, :, these].float() @ scaled[some]
+            column = logits.gather(-1, eos[some].view(-1, 1, 1, 1).expand(*logits.shape[:-1], 1))
+            result[some, these] = (logits - column).exp_().sum(dim=-1).reciprocal().mean(dim=1)
+    return result
+
+
+def _block(tokens: int, width: int) -> tuple[int, int]:
+    """(pictures, query rows of each) whose probabilities, `width` values a row, are held at once."""
+    rows = min(tokens, max(1, BLOCK_VALUES // width))
+    return max(1, BLOCK_VALUES // (width * rows)), rows
+
+
+def _slices(length: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, length, size)]
 
 
 def resize_to_tokens(

@@ -100,6 +100,10 @@ def put_on(pipeline: LayerFusionPipeline, device: torch.device, offload: Offload
         pipeline.enable_group_offload(device, offload_type="leaf_level")
     else:
         pipeline.to(device)
+    if device.type == "cpu":
+        # Convolutions over whole pictures are faster so; the UNet's, over latents, are not (docs/speed.md).
+        for part in (pipeline.vae, pipeline.transparent_decoder):
+            part.to(memory_format=torch.channels_last)
     return pipeline
 
 
