@@ -68,7 +68,10 @@ reference: $(VENV)/.installed-dev  ## draw the embedded model's reference pictur
 readme-pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and the gallery anew, into docs/images
 	$(BIN)/python -m recipes.mini.gallery --seed $(SEED)
 
-bench: $(VENV)/.installed-dev  ## time the pieces of the method at SDXL's sizes, and the layers, on this machine
+bench: $(VENV)/.installed-dev  ## time whole triplets, the method's pieces and the layers; fails where a ratio grew by a tenth
+	$(BIN)/python -m benchmarks.counted
+	$(BIN)/python -m benchmarks.triplet
+	$(BIN)/python -m benchmarks.triplet --growth --rounds 3
 	$(BIN)/python -m benchmarks.pieces
 	$(BIN)/python -m benchmarks.layers
 

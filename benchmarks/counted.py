@@ -7,7 +7,9 @@ Floating-point operations of matrix products, convolutions and attentions at 102
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -30,13 +32,13 @@ def conditions(rows: int) -> dict[str, object]:
     }
 
 
-def operations(run: object) -> int:
+def operations(run: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
-        run()  # type: ignore[operator]
+        run()
     return int(counter.get_total_flops())
 
 
-def count(side: int = SIDE) -> dict[str, float]:
+def count(side: int = SIDE) -> dict[str, Any]:
     """Operations of each kind of step over those of six stock rows, and those, in 10^12."""
     with torch.device("meta"), torch.no_grad():
         unet = UNet2DConditionModel(**UNET).eval()
@@ -66,7 +68,6 @@ def count(side: int = SIDE) -> dict[str, float]:
         paper = LayerFusionConfig.paper()
         alone = replace(paper, blend=False, share_attention=False)
         counted = {
-            "stock, six rows, 10^12": round(stock / 1e12, 2),
             "three streams that never meet": step(alone, prior=False),
             "attention shared": step(replace(paper, blend=False), prior=False),
             "the step before's structure": step(paper, prior=False),
@@ -83,7 +84,7 @@ def count(side: int = SIDE) -> dict[str, float]:
             "fused: the step before's structure, without guidance": step(paper, guidance=False, prior=False),
         }
         assert all(math.isfinite(value) for value in counted.values())
-        return counted
+        return {"stock, 10^12": round(stock / 1e12, 2), "ratios": counted}
 
 
 def main() -> None:

@@ -124,6 +124,34 @@ def test_the_structure_layer_and_sign_travel_with_the_model(pipe, tiny, offsets,
     assert torch.equal(latents_of(quiet(own)), asked)
 
 
+def test_outside_its_range_there_is_no_guidance(pipe):
+    """As where a callback ends it; before its start as with guidance of 1, and afterwards both halves are there."""
+
+    def end_guidance(pipeline, step, timestep, tensors):
+        pipeline._guidance_scale = 1.0 if step == 1 else pipeline._guidance_scale
+        return {}
+
+    steps = {"num_inference_steps": 4, "guidance_scale": 4.0}
+    ended = latents_of(pipe, **steps, callback_on_step_end=end_guidance)
+    early = latents_of(pipe, **steps, config=LayerFusionConfig(guidance_range=(0, 0.5)))
+    torch.testing.assert_close(early, ended, atol=1e-5, rtol=1e-5)
+    seen = []
+    late = latents_of(
+        pipe,
+        **steps,
+        config=LayerFusionConfig(guidance_range=(0.5, 1)),
+        callback_on_step_end=lambda pipeline, step, timestep, tensors: seen.append(tensors["latents"].clone()) or {},
+    )
+    unguided = []
+    latents_of(
+        pipe,
+        **(steps | {"guidance_scale": 1.0}),
+        callback_on_step_end=lambda pipeline, step, timestep, tensors: unguided.append(tensors["latents"]) or {},
+    )
+    torch.testing.assert_close(seen[1], unguided[1], atol=1e-5, rtol=1e-5)
+    assert (late - unguided[3]).abs().max() > 0.01 and (late - early).abs().max() > 0.01
+
+
 # --- batches, prompts, seeds ------------------------------------------------------------------------------------------
 
 

@@ -153,6 +153,49 @@ def harmonization() -> str:
     return f"{head}\n\n{said} latent\nwith a mean error of {alpha}, of see-through things {clear}."
 
 
+def speed(benchmark: str) -> str:
+    """The last ratios of each machine whose history is kept."""
+    blocks = []
+    for path in sorted((ROOT / "benchmarks" / "results" / "history").glob("*.json")):
+        entries = [e for e in json.loads(path.read_text(encoding="utf-8")) if e["benchmark"] == benchmark]
+        if not entries:
+            continue
+        last = entries[-1]
+        on = last["conditions"]
+        rows = [
+            (name, f"{row['seconds']:.2f}", *(f"{m:.2f} ({low:.2f} to {high:.2f})" for m, low, high in ratios(row)))
+            for name, row in last["rows"].items()
+        ]
+        head = table(("", "seconds", "ratio by wall clock", "ratio by processor time"), rows)
+        where = f"{on['gpu'] or on['cpu']}, {on['threads']} of {on['cores']} cores, load {on['load_average']}"
+        blocks.append(f"{where}; commit {on['commit']}, {on['date']}:\n\n{head}")
+    return "\n\n".join(blocks)
+
+
+def ratios(row: dict[str, Any]) -> tuple[list[float], list[float]]:
+    return row["ratio"], row["processor ratio"]
+
+
+def counted() -> str:
+    """Counted operations of a joint step at SDXL's size."""
+    kept = json.loads((ROOT / "benchmarks" / "results" / "counted.json").read_text(encoding="utf-8"))["results"]
+    rows = [(name, f"{value:.3f}") for name, value in kept["ratios"].items()]
+    stock = f"Six stock rows at 1024×1024: {kept['stock, 10^12']}·10¹² operations."
+    return f"{table(('a joint step', 'operations / six stock rows'), rows)}\n\n{stock}"
+
+
+def cheaper() -> str:
+    """What each saving does to the embedded model's triplets."""
+    kept = json.loads((ROOT / "docs" / "cheaper.json").read_text(encoding="utf-8"))
+    rows = []
+    for name, row in kept["rows"].items():
+        cells = [value if isinstance(value, list) else [value] for value in row.values()]
+        rows.append((name, *(f"{m:.3f}" + (f" ({e[0]:.3f} to {e[1]:.3f})" if e else "") for m, *e in cells)))
+    head = ("", *next(iter(kept["rows"].values())))
+    where = f"{kept['cases']} prompts, commit {kept['conditions']['commit']}."
+    return f"{table(head, rows)}\n\n{where}"
+
+
 # --- the API ----------------------------------------------------------------------------------------------------------
 
 
@@ -196,8 +239,9 @@ def prose(docstring: str) -> str:
     return re.sub(r"^ {8}(?=\S)", "  ", text, flags=re.MULTILINE)
 
 
+FIGURES = (vocabulary, defaults, harmonization, speed, counted, cheaper)
 MAKERS: dict[str, Callable[..., str]] = {
-    maker.__name__: maker for maker in (commands, options, request, switches, vocabulary, defaults, harmonization, api)
+    maker.__name__: maker for maker in (commands, options, request, switches, *FIGURES, api)
 }
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Lockstep denoising: from one draw of noise to the latents of every stream, one joint step at a time."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,6 +89,10 @@ class Sampler:
         """Denoise every stream from timestep `t`, the `i`-th from 0."""
         if self.holds:
             self.latents = self.holds.at(self.latents, self.schedulers, t, i / len(self.timesteps))
+        with self._halves_at(i):
+            self._denoise(i, t)
+
+    def _denoise(self, i: int, t: Tensor) -> None:
         inputs = [s.scale_model_input(x, t) for s, x in zip(self.schedulers, self.latents, strict=True)]
         # Both guidance halves see the same input: (S, B, …) → (S·G·B, …).
         rows = torch.stack([x for x in inputs for _ in range(self.layout.halves)]).flatten(0, 1)
@@ -155,8 +160,7 @@ class Sampler:
         guided = guidance_scale > 1 and not self.joint.unet.config.time_cond_proj_dim
         halves = {name: changed[name] for name in CONDITIONS if name in changed}
         if self.layout.guidance and not guided:
-            whole, self.layout = self.layout, replace(self.layout, guidance=False)
-            self.conditions = self.conditions.rows(lambda rows: whole.split(rows)[:, -1].flatten(0, 1))
+            self._drop_guidance()
             halves = {name: value[-1:] for name, value in halves.items()}
         if guided != self.layout.guidance or any(len(value) != self.layout.halves for value in halves.values()):
             raise LayerFusionError(
@@ -165,6 +169,21 @@ class Sampler:
             )
         rows: dict[str, Any] = {name: value.transpose(0, 1).flatten(0, 2) for name, value in halves.items()}
         self.conditions = replace(self.conditions, **rows)
+
+    @contextmanager
+    def _halves_at(self, i: int) -> Iterator[None]:
+        """Only the conditional halves at a step without guidance; afterwards both are there again."""
+        both = self.layout, self.conditions
+        alone = self.layout.guidance and not self.joint.config.guides_at(i, len(self.timesteps))
+        if alone:
+            self._drop_guidance()
+        yield
+        if alone:
+            self.layout, self.conditions = both
+
+    def _drop_guidance(self) -> None:
+        whole, self.layout = self.layout, replace(self.layout, guidance=False)
+        self.conditions = self.conditions.rows(lambda rows: whole.split(rows)[:, -1].flatten(0, 1))
 
     def _residuals(self, i: int, rows: Tensor, t: Tensor) -> list[Tensor]:
         """What ControlNets add to the UNet's features, for every row; nothing where nothing is controlled."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from layerfusion.offsets import (
     ForegroundOffsets,
     attention_projections,
+    load,
     load_foreground,
     offsets_from_state_dict,
     published_form,
@@ -205,6 +206,30 @@ def test_offsets_take_the_type_of_the_unet(tiny: dict[str, Any], tiny_offsets: F
     for path, offset in loaded().items():
         error = (offset.delta() - tiny_offsets.delta(path)).norm() / tiny_offsets.delta(path).norm()
         assert offset.low_rank and error < 0.01
+
+
+def test_a_dense_file_is_factored_once(
+    tiny: dict[str, Any], tiny_offsets: ForegroundOffsets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, unet = tmp_path / "dense.safetensors", tiny["unet"]
+    save_file(published_form(tiny_offsets, "dense", unet), file)
+    factorings = []
+    monkeypatch.setattr(load, "factored", lambda *given: factorings.append(given) or factored(*given))
+    first = load_foreground(file, unet, show_progress=False)
+    count = len(factorings)
+    again = load_foreground(file, unet, show_progress=False)
+    assert len(factorings) == count == len(tiny_offsets())
+    assert again.dtype == unet.dtype and not any(p.requires_grad for p in again.parameters())
+    for path in first():
+        assert torch.equal(again.delta(path), first.delta(path))
+    # Broken, or of another file, nothing that was kept is used.
+    (kept,) = load.factored_folder(file, unet.dtype, 256).glob("*.safetensors")
+    kept.write_bytes(b"broken")
+    assert torch.equal(load_foreground(file, unet, show_progress=False).delta(path), first.delta(path))
+    assert len(factorings) == 2 * count
+    save_file({k: 2 * v for k, v in published_form(tiny_offsets, "dense", unet).items()}, file)
+    doubled = load_foreground(file, unet, show_progress=False)
+    torch.testing.assert_close(doubled.delta(path), 2 * first.delta(path))
 
 
 def test_full_rank_offsets_stay_dense_and_can_be_written(tiny: dict[str, Any]) -> None:

@@ -39,6 +39,8 @@ class LayerFusionConfig:
         update_foreground: Writes the blended attention back into the foreground's (Eq. 2). Acts only with `blend`.
         share_attention: Self-attention of the blended and the background stream over both their tokens.
         share_noise: One draw of noise for all streams of a triplet; off, one draw for each.
+        guidance_range: The part of the run in which classifier-free guidance acts, as `blend_range`; outside it only
+            the conditional halves are computed, half of the rows (Kynkäänniemi et al. 2024).
         blend_range: The part of the run in which blending acts, as fractions of the steps: start ≤ i/n < end.
         blocks: Glob patterns of the transformer blocks in which blending acts ("up_blocks.*"); "*" takes all.
     """
@@ -57,12 +59,13 @@ class LayerFusionConfig:
     update_foreground: bool = True
     share_attention: bool = True
     share_noise: bool = True
+    guidance_range: tuple[float, float] = (0.0, 1.0)
     blend_range: tuple[float, float] = (0.0, 1.0)
     blocks: tuple[str, ...] = ("*",)
 
     def __post_init__(self) -> None:
         # JSON has no tuples: a configuration read from a file arrives with lists.
-        for name in ("mask_range", "detail_range", "blend_range", "blocks"):
+        for name in ("mask_range", "detail_range", "guidance_range", "blend_range", "blocks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.mask not in get_args(Mask):
             raise LayerFusionError(f"mask is {self.mask!r}; choose one of {', '.join(get_args(Mask))}.")
@@ -78,7 +81,7 @@ class LayerFusionConfig:
                 raise LayerFusionError(f"{name} is {getattr(self, name)}; give a number from 0 to 1.")
         if self.structure_sign not in (None, 1, -1):
             raise LayerFusionError(f"structure_sign is {self.structure_sign}; give 1 (the paper's) or -1.")
-        for name in ("blend_range", "detail_range"):
+        for name in ("blend_range", "detail_range", "guidance_range"):
             span = getattr(self, name)
             if len(span) != 2 or not 0 <= span[0] <= span[1] <= 1:
                 raise LayerFusionError(f"{name} is {span}; give two fractions, 0 <= start <= end <= 1.")
@@ -88,6 +91,10 @@ class LayerFusionConfig:
     def blends_at(self, step: int, num_steps: int) -> bool:
         """Whether Eq. 1 acts at this step (counted from 0) of `num_steps`."""
         return self.blend and self.blend_range[0] <= step / num_steps < self.blend_range[1]
+
+    def guides_at(self, step: int, num_steps: int) -> bool:
+        """Whether classifier-free guidance acts at this step (counted from 0) of `num_steps`, where a run has it."""
+        return self.guidance_range[0] <= step / num_steps < self.guidance_range[1]
 
     @classmethod
     def paper(cls) -> "LayerFusionConfig":

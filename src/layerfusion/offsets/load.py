@@ -1,8 +1,11 @@
 """From a published file, or from our own, to `ForegroundOffsets`."""
 
+import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from rich.progress import track
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from layerfusion.errors import LayerFusionError
+from layerfusion.files import atomic_folder
 from layerfusion.offsets.forms import Role, parse_key, projection_names
 from layerfusion.offsets.model import ForegroundOffsets, attention_projections
 from layerfusion.offsets.refusals import ADVICE, refusal
@@ -36,7 +41,8 @@ def load_foreground(
             `owner/name:file.safetensors` on the hub; or one of LayerDiffuse's repositories by name alone.
         unet: the UNet they are for. It is not changed.
         max_rank: dense offsets are searched for this rank (LayerDiffuse's is 256).
-        show_progress: draw a bar on stderr while dense offsets are factored, which takes about a minute for SDXL.
+        show_progress: draw a bar on stderr while dense offsets are factored, which takes about a minute for SDXL. The
+            factors are kept for the next time (`factored_folder`).
 
     Returns:
         The offsets in the UNet's type, on the CPU, without gradients.
@@ -52,9 +58,38 @@ def load_foreground(
                 return _load_saved(candidate, unet)
     path = find_weights(source, PUBLISHED)
     state_dict, metadata = read_weights(path)
-    return offsets_from_state_dict(
+    if not _is_dense(state_dict, unet):
+        return offsets_from_state_dict(state_dict, unet, name=str(source), metadata=metadata)
+    kept = factored_folder(path, unet.dtype, max_rank)
+    if kept.is_dir():
+        with suppress(WeightsError):  # what is no longer whole is factored and kept anew
+            return _load_saved(kept, unet)
+    offsets = offsets_from_state_dict(
         state_dict, unet, name=str(source), metadata=metadata, max_rank=max_rank, show_progress=show_progress
     )
+    # Where nothing can be kept, the next time takes as long as this one.
+    with suppress(LayerFusionError, OSError), atomic_folder(kept) as folder:
+        offsets.save_pretrained(folder)
+    return offsets
+
+
+def factored_folder(path: Path, dtype: torch.dtype, max_rank: int) -> Path:
+    """Where the factors of a dense file are kept: under the file's SHA-256, in `LAYERFUSION_CACHE`.
+
+    That is `layerfusion` in the user's cache (`XDG_CACHE_HOME`, or `~/.cache`) where the variable is not set.
+    """
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(os.environ.get("LAYERFUSION_CACHE") or Path(caches) / "layerfusion")
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while part := file.read(1 << 22):
+            digest.update(part)
+    return cache / "offsets" / f"{digest.hexdigest()}-{str(dtype).removeprefix('torch.')}-{max_rank}"
+
+
+def _is_dense(state_dict: Mapping[str, Tensor], unet: UNet2DConditionModel) -> bool:
+    names = projection_names(unet)
+    return any(parsed[1] == "dense" for key in state_dict if (parsed := parse_key(key, names)))
 
 
 def _load_saved(folder: Path, unet: UNet2DConditionModel) -> ForegroundOffsets:
