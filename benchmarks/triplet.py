@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="measured turns, after one that warms up")
     parser.add_argument("--growth", action="store_true", help="batches and sizes instead of modes")
-    parser.add_argument("--only", help="names to measure beside the first, separated by commas")
+    parser.add_argument("--only", help="names to measure beside the first, separated by semicolons")
     options = parser.parse_args(arguments)
     torch.set_grad_enabled(False)
     pipeline = load_pipeline(device="cpu")
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         few_step.set_progress_bar_config(disable=True)
         runs = modes(pipeline, few_step)
     if options.only:
-        first, wanted = next(iter(runs)), options.only.split(",")
+        first, wanted = next(iter(runs)), options.only.split(";")
         runs = {name: run for name, run in runs.items() if name in (first, *wanted)}
     rows = measured(runs, options.rounds)
     print(table(rows))

@@ -93,6 +93,7 @@ class Sampler:
             self._denoise(i, t)
 
     def _denoise(self, i: int, t: Tensor) -> None:
+        """`step`, with the halves that this step takes."""
         inputs = [s.scale_model_input(x, t) for s, x in zip(self.schedulers, self.latents, strict=True)]
         # Both guidance halves see the same input: (S, B, …) → (S·G·B, …).
         rows = torch.stack([x for x in inputs for _ in range(self.layout.halves)]).flatten(0, 1)
