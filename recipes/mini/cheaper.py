@@ -100,7 +100,7 @@ def main() -> None:
         for name, (config, passes) in tried.items():
             if config not in sampled:
                 generator = Generator().manual_seed(SEED + index)
-                output = pipeline(foreground, background, config=config, generator=generator, output_type="latent")
+                output: Any = pipeline(foreground, background, config=config, generator=generator, output_type="latent")
                 sampled[config] = torch.stack([output.foreground, output.blended, output.background])
             found[name].append(pictures(pipeline, sampled[config], passes))
         print(f"{index + 1} of {options.cases}: {foreground}, {background}", flush=True)
