@@ -213,6 +213,7 @@ def test_a_dense_file_is_factored_once(
 ) -> None:
     file, unet = tmp_path / "dense.safetensors", tiny["unet"]
     save_file(published_form(tiny_offsets, "dense", unet), file)
+    monkeypatch.setenv("LAYERFUSION_CACHE", str(tmp_path / "cache"))
     factorings = []
     monkeypatch.setattr(load, "factored", lambda *given: factorings.append(given) or factored(*given))
     first = load_foreground(file, unet, show_progress=False)
