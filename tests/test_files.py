@@ -1,13 +1,17 @@
 """Atomic writes: whole or not there."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import layerfusion
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_folder, atomic_write, sweep
+from layerfusion.files import atomic_folder, atomic_write, claimed, sweep
 
 
 def test_the_target_appears_whole_and_nothing_else_stays(tmp_path: Path) -> None:
@@ -134,3 +138,45 @@ def test_what_is_held_is_not_swept(tmp_path: Path) -> None:
         sweep(tmp_path)
         assert temporary.exists()
     assert sorted(os.listdir(tmp_path)) == ["picture.png", "poster"]
+
+
+def test_a_folder_that_came_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    with pytest.raises(LayerFusionError, match="already exists"), atomic_folder(target, overwrite=False) as mine:
+        (mine / "mine").touch()
+        with atomic_folder(target, overwrite=False) as theirs:
+            (theirs / "theirs").touch()
+    assert os.listdir(target) == ["theirs"] and os.listdir(tmp_path) == ["folder"]
+
+
+def test_of_two_runs_the_second_is_told_of_the_first(tmp_path: Path) -> None:
+    target = tmp_path / "new" / ("f" * 255)
+    first = rf"another run .*\(process {os.getpid()} since \d\d:\d\d\)"
+    with claimed(target):
+        with pytest.raises(LayerFusionError, match=first), claimed(target):
+            pass
+        with claimed(tmp_path / "new" / "other"), atomic_folder(target) as folder:
+            (folder / "a").touch()
+    assert os.listdir(tmp_path / "new") == [target.name]
+    with claimed(tmp_path / "never" / "written"):
+        pass
+    assert os.listdir(tmp_path) == ["new"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are POSIX")
+def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(layerfusion.__file__).parents[1])!r})\n"
+        "from layerfusion.files import claimed\n"
+        f"with claimed({str(tmp_path / 'target')!r}): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None and running.stdout.readline() == "held\n"
+        with pytest.raises(LayerFusionError, match=f"process {running.pid}"), claimed(tmp_path / "target"):
+            pass
+        running.send_signal(signal.SIGKILL)
+    assert len(os.listdir(tmp_path)) == 1
+    with claimed(tmp_path / "target"):
+        pass
+    assert os.listdir(tmp_path) == []

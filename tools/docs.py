@@ -63,7 +63,8 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def commands() -> str:
     """Every command with the first sentence of its help."""
-    known: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    program: Any = typer.main.get_command(app)
+    known = {name: program.get_command(None, name) for name in program.list_commands(None)}
     first = {name: " ".join(command.help.split("\n\n")[0].split()) for name, command in known.items()}
     rows = [(f"[`{name}`](#{name})", sentence) for name, sentence in first.items()]
     return table(("command", ""), rows)
@@ -71,9 +72,9 @@ def commands() -> str:
 
 def options(command: str) -> str:
     """Every option of a command, with its values and what its help says."""
-    known: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    program: Any = typer.main.get_command(app)
     rows = []
-    for each in known[command].params:
+    for each in program.get_command(None, command).params:
         if not each.opts[0].startswith("-") or "--help" in each.opts:
             continue
         names = ", ".join(f"`{name}`" for name in (*each.opts, *each.secondary_opts))

@@ -19,6 +19,8 @@ from typing import Any
 from layerfusion.errors import LayerFusionError
 from layerfusion.method.config import LayerFusionConfig
 
+MAX_SIDE = 16_384  # pixels
+
 
 @dataclass(frozen=True)
 class Defaults:
@@ -70,12 +72,27 @@ class Defaults:
         return cls(**given)
 
 
+def check_size(width: int, height: int, multiple: int) -> None:
+    """Raise a LayerFusionError for a size that the model's levels cannot halve often enough."""
+    if min(width, height) < multiple or width % multiple or height % multiple:
+        nearest = (max(multiple, round(side / multiple) * multiple) for side in (width, height))
+        raise LayerFusionError(
+            f"the size {width}x{height} is not divisible by {multiple}; try {'x'.join(map(str, nearest))}."
+        )
+
+
 def _is_valid(key: str, value: Any) -> bool:
     """Whether a value is of its key's type and in its range."""
     if key == "size":
-        return isinstance(value, (list, tuple)) and len(value) == 2 and all(type(s) is int and s > 0 for s in value)
+        return (
+            isinstance(value, (list, tuple))
+            and len(value) == 2
+            and all(type(s) is int and 0 < s <= MAX_SIDE for s in value)
+        )
     if key == "steps":
         return type(value) is int and 0 < value <= 1000
     if key == "config":
         return isinstance(value, dict)
-    return type(value) in (int, float) if key == "guidance_scale" else isinstance(value, str)
+    if key == "guidance_scale":
+        return type(value) in (int, float) and 0 <= value <= 1000
+    return isinstance(value, str)

@@ -6,19 +6,24 @@ two folders, the old one is set aside in the workplace first:
 
     new/NAME  what is being written            old/NAME  what it replaces, until the new one stands in its place
 
-A workplace that nobody holds belonged to a process that was killed. The next write in the same folder, or the next
-reader that misses a name, puts back what was set aside and removes it.
+A run that will write later claims the name first, by a file `.layerfusion-….claim` that it holds locked as well.
+
+What nobody holds belonged to a process that was killed. The next write in the same folder, or the next reader that
+misses a name, puts back what was set aside and removes it.
 """
 
 import ctypes
 import errno
+import hashlib
 import os
 import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -73,10 +78,39 @@ def atomic_folder(path: str | os.PathLike[str], overwrite: bool = True) -> Itera
         for entry in new.rglob("*"):
             _to_disk(entry)
         _to_disk(new)
-        if not target.exists() or _is_empty(target):
-            os.rename(new, target)
+        if not overwrite or not target.exists() or _is_empty(target):
+            _move(new, target)
         elif not _exchange(new, target):
             _set_aside(new, target)
+
+
+@contextmanager
+def claimed(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep a name from other runs until something is written there; a run that is killed gives it back.
+
+    Folders on the way are made, and those of them that are still empty afterwards go again.
+
+    Raises:
+        LayerFusionError: another run holds the name, or its folder cannot be written to.
+    """
+    target = Path(os.path.realpath(path))
+    made = [folder for folder in target.parents if look(folder) is None]
+    # The target's name may be as long as names can be, and so it cannot be a part of this one.
+    file = target.parent / f"{PREFIX}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.claim"
+    try:
+        with ExitStack() as held:
+            with _refusals(target.parent):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                sweep(target.parent)
+                handle = held.enter_context(_locked(file, target))
+                held.callback(file.unlink, missing_ok=True)
+                os.ftruncate(handle, 0)
+                os.write(handle, f"process {os.getpid()} since {datetime.now():%H:%M}".encode())
+            yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # what is not empty stays
+                folder.rmdir()
 
 
 def sweep(folder: Path) -> None:
@@ -87,6 +121,9 @@ def sweep(folder: Path) -> None:
         # One that is held, already gone, or another user's, is left alone.
         with suppress(OSError), _opened(place) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if place.suffix == ".claim":
+                place.unlink()
+                continue
             for old in place.glob("old/*"):
                 if not os.path.lexists(folder / old.name):
                     os.rename(old, folder / old.name)
@@ -106,6 +143,18 @@ def look(path: str | os.PathLike[str]) -> os.stat_result | None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no file can be named so"
         raise LayerFusionError(f"{str(path)[:80]!r} cannot be used ({reason}); choose another name.") from None
+
+
+def at_home(name: str | os.PathLike[str]) -> Path:
+    """A path with `~` and `~user` put in words.
+
+    Raises:
+        LayerFusionError: there is no such user.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise LayerFusionError(f"{name} names the home of a user that is not here; write the whole path.") from None
 
 
 @contextmanager
@@ -154,46 +203,95 @@ def _put(new: Path, target: Path) -> None:
         os.replace(new, target)
 
 
+def _move(new: Path, target: Path) -> None:
+    """Give the folder its name where there is nothing yet, or an empty folder."""
+    try:
+        os.rename(new, target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        raise LayerFusionError(f"{target} already exists; choose another name or allow overwriting it.") from None
+
+
 def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
+
+
+@contextmanager
+def _refusals(folder: Path) -> Iterator[None]:
+    """What the system says against writing in a folder, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise LayerFusionError(f"{folder} cannot be written to ({error.strerror}); choose another folder.") from None
+
+
+@contextmanager
+def _locked(file: Path, target: Path) -> Iterator[int]:
+    """A file that only one process holds at a time; who comes second is told who the first is."""
+    patience = time.monotonic() + 0.2  # a sweep holds what it removes for a moment
+    while True:
+        with _opened(file, os.O_RDWR | os.O_CREAT) as handle:
+            try:
+                _lock(handle)
+            except BlockingIOError:
+                if time.monotonic() < patience:
+                    time.sleep(0.01)
+                    continue
+                who = os.read(handle, 100).decode("ascii", "replace")
+                raise LayerFusionError(
+                    f"another run is about to write {target} ({who}); wait for it, or choose another name."
+                ) from None
+            # A sweep may have removed it between the two calls: then it is made again.
+            found = look(file)
+            if found is not None and found.st_ino == os.fstat(handle).st_ino:
+                yield handle
+                return
+
+
+def _lock(handle: int) -> None:
+    """Lock an open file; the system gives the lock back when the process ends, however it ends.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks: nothing is claimed or swept there
+            pass
 
 
 @contextmanager
 def _workplace(target: Path) -> Iterator[Path]:
     """A locked folder beside the target; yields where in it the target's successor is to be made."""
     with ExitStack() as held:
-        try:
+        with _refusals(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
             sweep(target.parent)
-            place = _claim(target.parent, held)
-        except OSError as error:
-            raise LayerFusionError(
-                f"{target.parent} cannot be written to ({error.strerror}); choose another folder."
-            ) from None
+            place = _make_workplace(target.parent, held)
         try:
             yield place / "new" / target.name
         finally:
             shutil.rmtree(place)
 
 
-def _claim(parent: Path, held: ExitStack) -> Path:
-    """Make a workplace and lock it; the system gives the lock back when the process ends, however it ends."""
+def _make_workplace(parent: Path, held: ExitStack) -> Path:
     while True:
         place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         # Until it is locked, a sweep may take it for abandoned: then another is made.
-        with suppress(FileNotFoundError):
-            handle = held.enter_context(_opened(place))
-            if fcntl is not None:
-                with suppress(OSError):  # a file system without locks: nothing is ever swept there
-                    fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError, BlockingIOError):
+            _lock(held.enter_context(_opened(place)))
             (place / "new").mkdir()
             return place
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
     """A file or folder, opened for locking and for waiting for the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, flags, 0o666)
     try:
         yield handle
     finally:

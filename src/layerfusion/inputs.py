@@ -10,7 +10,7 @@ from diffusers.image_processor import PipelineImageInput
 from torch import Tensor
 
 from layerfusion.controls import Control, Controls
-from layerfusion.defaults import Defaults
+from layerfusion.defaults import Defaults, check_size
 from layerfusion.errors import LayerFusionError
 from layerfusion.foregrounds import MAX_FOREGROUNDS, Foreground, farthest_first
 from layerfusion.given import Given, Pictures, cutout_of, framed
@@ -247,6 +247,8 @@ class Inputs:
             raise LayerFusionError(f"num_images_per_prompt is {self.num_images_per_prompt}; give 1 or more.")
         if self.num_inference_steps < 1:
             raise LayerFusionError(f"num_inference_steps is {self.num_inference_steps}; give 1 or more.")
+        if not 0 <= self.guidance_scale < float("inf"):
+            raise LayerFusionError(f"guidance_scale is {self.guidance_scale}; give 0 or more (1 is off).")
         if self.output_type not in get_args(OutputType):
             options = ", ".join(get_args(OutputType))
             raise LayerFusionError(f"output_type is {self.output_type!r}; choose one of {options}.")
@@ -288,15 +290,6 @@ class Inputs:
             for name in names:
                 if name in absent:
                     raise LayerFusionError(f"the pipeline has no {name}; {remedy}.")
-
-
-def check_size(width: int, height: int, multiple: int) -> None:
-    """Raise a LayerFusionError for a size that the model's levels cannot halve often enough."""
-    if min(width, height) < multiple or width % multiple or height % multiple:
-        nearest = (max(multiple, round(side / multiple) * multiple) for side in (width, height))
-        raise LayerFusionError(
-            f"the size {width}x{height} is not divisible by {multiple}; try {'x'.join(map(str, nearest))}."
-        )
 
 
 def lists_of(foregrounds: Foregrounds) -> list[list[Foreground]]:

@@ -1,19 +1,14 @@
 """A file of weights, from wherever a user names it: found, checked, read. Safetensors only."""
 
 import json
+import stat
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.files import at_home, look, open_file
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
@@ -33,15 +28,16 @@ def find_weights(source: str | Path, files: dict[str, str] | None = None) -> Pat
     Raises:
         WeightsError: there is no such file, or more than one.
     """
-    path = Path(source).expanduser()
-    if path.is_file():
+    path = at_home(source)
+    found = look(path)
+    if found is not None and not stat.S_ISDIR(found.st_mode):
         return path
-    if path.is_dir():
-        found = sorted(path.glob("*.safetensors"))
-        if len(found) != 1:
-            names = ", ".join(file.name for file in found) or "none"
+    if found is not None:
+        files_in = sorted(path.glob("*.safetensors"))
+        if len(files_in) != 1:
+            names = ", ".join(file.name for file in files_in) or "none"
             raise WeightsError(f"{path} should hold one safetensors file and holds {names}; name the file itself.")
-        return found[0]
+        return files_in[0]
     repository, _, file = str(source).partition(":")
     file = file or (files or {}).get(repository, "")
     if repository.count("/") != 1 or (path.suffix in (".safetensors", *PICKLES) and not file):
@@ -52,9 +48,32 @@ def find_weights(source: str | Path, files: dict[str, str] | None = None) -> Pat
     return _download(repository, file)
 
 
-def _download(repository: str, file: str) -> Path:
+def hub_answers(repository: str) -> bool:
+    """Whether the hub can be asked for a repository. Its own client tries a file six times before it says so."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
     try:
-        return Path(hf_hub_download(repository, file))
+        HfApi().model_info(repository, timeout=10)
+    except (HfHubHTTPError, HFValidationError):
+        pass  # an answer, though not the one wished for
+    except Exception:
+        # None, in whatever way the hub's HTTP library of the day says so.
+        return False
+    return True
+
+
+def _download(repository: str, file: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        return Path(hf_hub_download(repository, file, local_files_only=not hub_answers(repository)))
     except LocalEntryNotFoundError:
         raise WeightsError(
             f"{repository}:{file} is not on this machine and the hub cannot be reached; give a file instead."
@@ -75,9 +94,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         WeightsError: the file is missing, a pickle, a Git LFS pointer, empty, cut short, or something else.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path} does not exist; give a safetensors file.")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(64)
     if not start:
         raise WeightsError(f"{path} is empty; download it again.")

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,10 +16,13 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
+import layerfusion
 from layerfusion import layers, triplet
 from layerfusion.cli import app
+from layerfusion.files import claimed
 from layerfusion.models.locate import fingerprint
 from layerfusion.runs.record import PNG_KEY
+from tests.layers.test_hostile import png_header
 from tests.models.test_vocabulary import KNOWN
 from tests.models.tiny_files import save_layerdiffuse, save_sdxl, tiny_pipeline
 
@@ -236,10 +240,22 @@ BAD = [
     ([*PROMPTS, "--format", "psd,xcf"], "no layered format 'xcf'"),
     ([*PROMPTS, "--format", "psd/../x"], "no layered format"),
     ([*PROMPTS, "--out", "file/below"], "cannot be written to"),
-    ([*PROMPTS, "--out", "file"], "cannot be written to"),
+    ([*PROMPTS, "--out", "file"], "is a file; choose another --out"),
+    ([*PROMPTS, "--out", "."], "holds other files"),
+    ([*PROMPTS, "--out", ".", "--overwrite"], "holds other files"),
+    ([*PROMPTS, "--out", "x" * 300], "cannot be used (File name too long)"),
+    ([*PROMPTS, "--size", "16384x16384"], "the largest of this shape that fits is"),
+    ([*PROMPTS, "--device", "cpu:"], "there is no device 'cpu:'"),
+    ([*PROMPTS, "--model", "~nobody-here/model"], "home of a user that is not here"),
+    (["x" * 10_001, "a forest"], "is longer than 10000 characters"),
     ([*PROMPTS, "--foreground-weights", "x.safetensors"], "brings its own foreground weights"),
     (["--from", "missing.json"], "does not exist"),
-    (["--from", "broken.json"], "cannot be read as JSON"),
+    (["--from", "broken.json"], "not readable JSON"),
+    (["--from", "deep.json"], "not readable JSON"),
+    (["--from", "huge.json"], "far larger than any stack needs"),
+    (["--from", "hub.json"], "used stranger/model, which is not on this machine and would be fetched; give --model"),
+    (["--from", "weights.json"], "used stranger/model:x.safetensors, which is not on this machine"),
+    (["--from", "bomb.png"], "far more pixels than a canvas needs"),
     (["--from", "other.json"], "JSON of another format"),
     (["--from", "newer.json"], "newer layerfusion"),
     (["--from", "wrong.json"], "wrong value for steps"),
@@ -247,7 +263,7 @@ BAD = [
     (["--from", "switch.json"], "no setting 'masks'"),
     (["--from", "kind.json"], "wrong type for boundary"),
     (["--from", "plain.png"], "carries no settings"),
-    (["--from", "cut.png"], "cannot be read"),
+    (["--from", "cut.png"], "is not a PNG file"),
 ]
 
 
@@ -263,13 +279,19 @@ def test_bad_input_gets_one_sentence(model: Path, arguments: list[str], says: st
         "batch": json.dumps({**record, "batch_size": 0}),
         "switch": json.dumps({**record, "config": {"masks": "self"}}),
         "kind": json.dumps({**record, "config": {"boundary": "ten"}}),
+        "deep": "[" * 100_000,
+        "huge": " " * (1 << 22) + "{}",
+        "hub": json.dumps({**record, "model": {"name": "stranger/model"}}),
+        "weights": json.dumps({**record, "foreground_weights": "stranger/model:x.safetensors"}),
     }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(content)
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "plain.png").read_bytes()[:40])
+    (tmp_path / "bomb.png").write_bytes(png_header(100_000, 100_000))
     before = sorted(tmp_path.rglob("*"))
-    result = call(*(arguments if "--model" in arguments else [*arguments, "--model", model]))
+    asks_for_it = "--model" in arguments or "hub.json" in arguments or "weights.json" in arguments
+    result = call(*(arguments if asks_for_it else [*arguments, "--model", model]))
     assert result.exit_code == 2, result.output
     assert says in " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.stderr).split())
     assert "Traceback" not in result.output
@@ -372,10 +394,72 @@ def test_the_vocabulary_is_drawn(knowing: Path) -> None:
     assert CliRunner().invoke(app, ["vocabulary", *options]).exit_code == 2
 
 
+def test_a_triplet_is_replaced_as_a_whole_and_nothing_else_is(model: Path) -> None:
+    out = generate(model, "out", "--seed", 1, "--format", "ora", "--show-priors")
+    generate(model, "out", "--seed", 2, "--overwrite")
+    assert sorted(path.name for path in out.iterdir()) == sorted([*PICTURES, "triplet.json"])
+    (out / "notes.txt").write_text("mine")
+    before = pixels(out)
+    result = call(*PROMPTS, "--model", model, "--out", "out", "--overwrite")
+    assert result.exit_code == 2
+    assert "holds other files (notes.txt)" in result.stderr
+    assert pixels(out) == before and (out / "notes.txt").read_text() == "mine"
+
+
+def test_the_second_run_to_one_place_is_refused(model: Path) -> None:
+    with claimed("out"):
+        result = call(*PROMPTS, "--model", model, "--out", "out")
+    assert result.exit_code == 2
+    assert "another run is about to write" in result.stderr
+    assert not list(Path().iterdir())
+
+
+def test_quiet_says_nothing(model: Path) -> None:
+    result = call("word " * 90, PROMPTS[1], "--model", model, "--out", "out", "--quiet")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    assert Path("out/triplet.json").exists()
+
+
+def test_float16_on_a_cpu_is_said_to_be_slow(model: Path) -> None:
+    result = call(*PROMPTS, "--model", model, "--out", "out", "--device", "cpu", "--dtype", "float16")
+    assert "few CPUs compute in float16" in result.stderr
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(layerfusion.__file__).parents[1])}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--size", "16384x16384"],
+        ["--size", "100x64"],
+        ["--model", "nowhere"],
+        ["--device", "tpu"],
+        ["--device", "cuda"],
+        ["--offload", "model", "--device", "cpu"],
+        ["--boundary", "-1"],
+    ],
+)
+def test_refusals_come_before_torch(arguments: list[str]) -> None:
+    program = (
+        "import sys; from layerfusion.cli import app\n"
+        f"try: app(['generate', 'a fox', 'a forest', *{arguments}])\n"
+        "except SystemExit as ended: assert ended.code == 2\n"
+        "assert not {'torch', 'diffusers', 'transformers', 'huggingface_hub'} & set(sys.modules)"
+    )
+    if arguments == ["--device", "cuda"] and torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA GPU")
+    ran = python(program)
+    assert ran.returncode == 0 and ran.stderr.startswith("error: "), ran.stderr
+
+
 def test_help_comes_without_torch() -> None:
     code = "import sys; from layerfusion.cli import app; app(['--help'], standalone_mode=False)"
     code += "; assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    ran = python(code)
     assert ran.returncode == 0, ran.stderr
     assert "generate" in ran.stdout
 

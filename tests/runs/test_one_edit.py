@@ -12,7 +12,7 @@ from tools import docs
 
 
 def test_every_field_is_everywhere() -> None:
-    command = typer.main.get_command(app).commands["generate"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(app).get_command(None, "generate")  # type: ignore[attr-defined]
     options = {option for parameter in command.params for option in parameter.opts}
     request = Request(foreground_prompt="a red fox", background_prompt="a snowy forest", model="mini")
     record = json.loads(Record(request, ModelDescription("mini"), {}).dumps())

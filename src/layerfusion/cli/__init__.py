@@ -1,22 +1,44 @@
-"""The command `layerfusion`: thin, and quick to answer `--help`; torch is imported where pictures are made."""
+"""The command `layerfusion`: thin and quick; each command is imported when it is called, torch when it is needed."""
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 import layerfusion
-from layerfusion.cli.doctor import calibrate, doctor
 from layerfusion.cli.errors import OneSentence, handle_errors
-from layerfusion.cli.generate import generate
-from layerfusion.cli.layers import composite, edit, export, show
-from layerfusion.cli.serve import serve, studio
-from layerfusion.cli.vocabulary import vocabulary
 from layerfusion.threads import settle_threads
 
 settle_threads()
+# Each module with its commands.
+MODULES = {
+    "generate": ("generate",),
+    "vocabulary": ("vocabulary",),
+    "doctor": ("doctor", "calibrate"),
+    "layers": ("export", "edit", "composite", "show"),
+    "serve": ("studio", "serve"),
+}
+COMMANDS = {command: module for module, commands in MODULES.items() for command in commands}
+
+
+class Commands(OneSentence):
+    """The commands by name, of which only those that are asked for are imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            alone = typer.Typer(add_completion=False)
+            command = getattr(import_module(f"layerfusion.cli.{COMMANDS[cmd_name]}"), cmd_name)
+            alone.command(cmd_name)(handle_errors(command))
+            self.commands[cmd_name] = typer.main.get_command(alone)
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
     name="layerfusion",
-    cls=OneSentence,
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -36,7 +58,3 @@ def main(
     ] = False,
 ) -> None:
     """Two prompts in, a triplet out: a foreground (RGBA), a background and a blended picture."""
-
-
-for command in (generate, vocabulary, doctor, calibrate, export, edit, composite, show, studio, serve):
-    app.command()(handle_errors(command))

@@ -13,14 +13,15 @@ class RunBar:
 
     Args:
         count: How many triplets the run makes, where that is worth saying.
+        quiet: Whether nothing is to be seen of it.
     """
 
-    def __init__(self, count: int = 1) -> None:
-        self.count = count
+    def __init__(self, count: int = 1, quiet: bool = False) -> None:
+        self.count, self.quiet = count, quiet
         console = Console(stderr=True)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         times = (TimeElapsedColumn(), TimeRemaining())
-        self.bar = Bar(*columns, *times, console=console, transient=True, disable=not console.is_terminal)
+        self.bar = Bar(*columns, *times, console=console, transient=True, disable=quiet or not console.is_terminal)
         self.task = self.bar.add_task("Starting", total=None)
 
     def __enter__(self) -> "RunBar":

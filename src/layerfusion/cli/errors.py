@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from typer.core import TyperGroup
 
 import layerfusion
@@ -103,5 +101,9 @@ def note(text: str) -> None:
 
 
 def _say(mark: str, text: str) -> None:
-    # soft_wrap: a sentence stays one line, however narrow the terminal says it is.
-    Console(stderr=True, highlight=False).print(mark + escape(text), soft_wrap=True)
+    from rich.console import Console
+    from rich.markup import escape
+
+    # soft_wrap, and no line breaks from names of files: a sentence stays one line.
+    line = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    Console(stderr=True, highlight=False).print(mark + escape(line), soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.text import Text
 from layerfusion.cli.console import RunBar
 from layerfusion.cli.errors import note
 from layerfusion.cli.options import described, option_name, takes_a_request
-from layerfusion.runs import Record, Request, Target, check_targets, default_folder, plan_targets
+from layerfusion.runs import Record, Request, Target, default_folder, plan_targets, reserved
 from layerfusion.runs.foregrounds import with_foregrounds
 from layerfusion.runs.quiet import quiet_libraries
 from layerfusion.runs.record import requested
@@ -37,7 +37,8 @@ def generate(
     formats: Annotated[
         str | None, _output("Layered files to write as well: psd,ora,pptx,html,tiff.", "--format")
     ] = None,
-    overwrite: Annotated[bool, _output("Replace files that exist.", "--overwrite")] = False,
+    overwrite: Annotated[bool, _output("Replace a triplet that exists.", "--overwrite")] = False,
+    quiet: Annotated[bool, _output("Say nothing but errors.", "--quiet", "-q")] = False,
     source: Annotated[
         Path | None, _output("Repeat a run: its triplet.json, its folder, or a PNG of it.", "--from")
     ] = None,
@@ -71,31 +72,43 @@ def generate(
     targets = plan_targets(
         folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors, request.has_places
     )
-    check_targets(folder, targets, overwrite)
-    make_all(request, record, folder, targets)
+    with RunBar(request.count, quiet) as bar:
+        from layerfusion.runs.preflight import preflight
+
+        preflight(request, record)
+        with reserved(folder, targets, overwrite):
+            request, seconds = make_all(request, record, targets, overwrite, bar)
+    if not quiet:
+        report(request, folder, targets, seconds)
 
 
-def make_all(request: Request, record: Record | None, folder: Path, targets: list[Target]) -> None:
-    """Sample and write; what is written stays when a later triplet is interrupted."""
+def make_all(
+    request: Request, record: Record | None, targets: list[Target], overwrite: bool, bar: RunBar
+) -> tuple[Request, float]:
+    """Sample and write; what is written stays when a later triplet is interrupted.
+
+    Returns:
+        The request, completed, and how many seconds it took.
+    """
     done = 0
-    with RunBar(len(targets)) as bar, quiet_libraries():
+    with quiet_libraries():
         # Only now: the first import of these libraries takes seconds, and they have much to say.
         from layerfusion.runs import Session, generate
 
         session = Session.open(request, record, bar)
         request = session.completed(request)
-        for warning in (*session.warnings, *session.warnings_for(request)):
+        for warning in () if bar.quiet else (*session.warnings, *session.warnings_for(request)):
             note(warning)
         started = time.perf_counter()
         try:
             for target, generated in zip(targets, generate(session, request, bar), strict=True):
-                target.write(generated)
+                target.write(generated, overwrite)
                 done += 1
         except KeyboardInterrupt:
             if len(targets) > 1:
                 note(f"{done} of {len(targets)} triplets are written, and whole.")
             raise
-    report(request, folder, targets, time.perf_counter() - started)
+    return request, time.perf_counter() - started
 
 
 def report(request: Request, folder: Path, targets: list[Target], seconds: float) -> None:

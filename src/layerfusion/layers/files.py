@@ -34,6 +34,7 @@ FORMATS: dict[str, Format] = {
     "webp": Format("flattened WebP", flat.write),
     "avif": Format("flattened AVIF", flat.write),
     "jpg": Format("flattened JPEG", flat.write),
+    "jpeg": Format("flattened JPEG", flat.write),
 }
 READABLE = "a folder of PNGs, .psd, .ora or .html"
 

@@ -3,9 +3,6 @@
 import json
 from pathlib import Path
 
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-
 from layerfusion.errors import LayerFusionError
 
 
@@ -18,6 +15,9 @@ def fetch_model(repository: str, revision: str | None = None) -> Path:
         LayerFusionError: there is no such repository, it holds no model of diffusers, or it is neither on this machine
             nor can it be fetched.
     """
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
     try:
         info = HfApi().model_info(repository, revision=revision, timeout=20)
     except (RepositoryNotFoundError, HFValidationError):
@@ -58,11 +58,15 @@ def is_half(file: str) -> bool:
 
 
 def _cached(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     try:
         return Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
         folder = repository.rpartition("/")[2]
         raise LayerFusionError(
             f"{repository} is not on this machine and the hub cannot be reached; where there is a network, run "
-            f"`hf download {repository} --local-dir {folder}`, and give that folder as the model."
+            f"`hf download {repository} --include model_index.json '*/*.json' '*/*.txt' '*/*.safetensors' --local-dir "
+            f"{folder}`, and give that folder as the model."
         ) from None

@@ -1,6 +1,5 @@
 """From files to a pipeline, on a device."""
 
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -8,12 +7,15 @@ from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusio
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.models.devices import absent, check_offload, parse_device
 from layerfusion.models.few_step import make_few_step
 from layerfusion.models.locate import ModelFiles
+from layerfusion.models.whole import check_files, check_tensors
 from layerfusion.pipeline import LayerFusionPipeline
-from layerfusion.weights import PICKLES
+from layerfusion.weights import hub_answers
 
 Offload = Literal["none", "model", "sequential", "group"]
+CONFIGURATION = "stabilityai/stable-diffusion-xl-base-1.0"  # what a single file of SDXL is put together by
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -26,12 +28,10 @@ def choose_device(name: str | None) -> torch.device:
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name is None:
         return torch.device(next(each for each in ("cuda", "mps", "cpu") if has[each]))
-    backend, _, index = name.partition(":")
-    if backend not in has or (index and not index.isdecimal()):
-        raise LayerFusionError(f"there is no device {name!r}; choose cpu, cuda, cuda:1 or mps.")
+    backend, index = parse_device(name)
     if not has[backend]:
-        raise LayerFusionError(f"this machine has no {backend} device that torch can use; choose cpu.")
-    if backend == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise absent(backend)
+    if backend == "cuda" and index >= torch.cuda.device_count():
         raise LayerFusionError(f"there is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s).")
     return torch.device(name)
 
@@ -64,9 +64,8 @@ def load(files: ModelFiles, dtype: torch.dtype, device: torch.device, offload: O
     """
     if offload not in get_args(Offload):
         raise LayerFusionError(f"there is no offload {offload!r}; choose one of {', '.join(get_args(Offload))}.")
-    if offload != "none" and device.type == "cpu":
-        raise LayerFusionError(f"offload {offload!r} needs a GPU to offload from; choose none on a CPU.")
-    _refuse_pickles(files.path)
+    check_offload(offload, device.type)
+    check_files(files.path)
     try:
         pipeline = _load(files, dtype)
     except LayerFusionError:
@@ -75,15 +74,18 @@ def load(files: ModelFiles, dtype: torch.dtype, device: torch.device, offload: O
         # Only a single file asks the hub for anything at this point.
         raise LayerFusionError(
             f"{files.name} needs the configuration of SDXL, which is not on this machine, and the hub cannot be "
-            "reached; where there is a network, run `hf download stabilityai/stable-diffusion-xl-base-1.0 --include "
-            '"*.json" "*.txt"`, or give the model as a folder in diffusers\' layout.'
+            f"reached; where there is a network, run `hf download {CONFIGURATION} --include '*.json' '*.txt'`, or give "
+            "the model as a folder in diffusers' layout."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Whatever it is that a stranger's configuration makes of diffusers and transformers.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise LayerFusionError(
             f"the model {files.name} cannot be loaded ({reason}); download or save it again."
         ) from error
-    _check_whole(files, pipeline)
+    check_tensors(files, pipeline.components, dtype == torch.float16)
     if files.few_step is not None:
         make_few_step(pipeline, files.few_step)
     return put_on(pipeline, device, offload)
@@ -113,7 +115,9 @@ def _load(files: ModelFiles, dtype: torch.dtype) -> LayerFusionPipeline:
             files.path, torch_dtype=dtype, variant=files.variant, use_safetensors=True
         )
     if files.layout == "checkpoint":
-        sdxl = StableDiffusionXLPipeline.from_single_file(str(files.path), torch_dtype=dtype)
+        # Its configuration comes from the hub.
+        here = not hub_answers(CONFIGURATION)
+        sdxl = StableDiffusionXLPipeline.from_single_file(str(files.path), torch_dtype=dtype, local_files_only=here)
     else:
         parts = {}
         if files.half_vae is not None and dtype == torch.float16:
@@ -134,25 +138,3 @@ def _load(files: ModelFiles, dtype: torch.dtype) -> LayerFusionPipeline:
         defaults=files.defaults.to_dict(),
         **structure,
     )
-
-
-def _check_whole(files: ModelFiles, pipeline: LayerFusionPipeline) -> None:
-    """diffusers leaves weights that a file does not hold without values, and only logs it."""
-    for name, part in pipeline.components.items():
-        if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
-            raise LayerFusionError(
-                f"the {name} of {files.name} does not hold all its weights, or those of something else; download or "
-                "save it again."
-            )
-
-
-def _refuse_pickles(path: Path) -> None:
-    """A folder whose weights come only as pickles is refused by name; safetensors beside them are taken."""
-    for part in sorted(path.iterdir()) if path.is_dir() else []:
-        names = [file.name for file in part.iterdir()] if part.is_dir() else []
-        pickles = [name for name in names if name.endswith(PICKLES)]
-        if pickles and not any(name.endswith(".safetensors") for name in names):
-            raise LayerFusionError(
-                f"{part / pickles[0]} is a pickle, which can run any code when opened; take the model's .safetensors "
-                "files."
-            )

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, Literal
 
 from layerfusion.defaults import Defaults
 from layerfusion.errors import LayerFusionError
+from layerfusion.files import at_home, look
 from layerfusion.models.hub import fetch_model, is_half
-from layerfusion.models.presets import PLAIN_SDXL, PRESETS, Preset, read_defaults
+from layerfusion.models.presets import PLAIN_SDXL, PRESETS, Preset, read_defaults, read_json
 
 Layout = Literal["layerfusion", "sdxl", "checkpoint"]
 EDGE = 1 << 20
@@ -88,7 +88,7 @@ def locate(
         LayerFusionError: something is missing, cannot be fetched, or is not what it should be.
     """
     preset = PRESETS.get(model, PLAIN_SDXL)
-    path = _find(model, preset)
+    path = here(model) or fetch_model(preset.base or model, preset.revision)
     layout = _layout(path)
     defaults = read_defaults(path, preset.defaults) if path.is_dir() else preset.defaults
     if layout == "layerfusion":
@@ -122,22 +122,28 @@ def locate(
 
 def model_folder(model: str) -> Path | None:
     """The folder on this machine that `model` names (a preset or a path), or None."""
-    path = Path(PRESETS[model].base if model in PRESETS else model).expanduser()
-    return path if path.is_dir() else None
+    path = here(model)
+    return path if path is not None and path.is_dir() else None
 
 
-def _find(model: str, preset: Preset) -> Path:
-    if model == "mini" and not (Path(preset.base) / "model_index.json").is_file():
+def here(model: str) -> Path | None:
+    """The folder or file on this machine that `model` names (a preset or a path); None where the hub is to be asked.
+
+    Raises:
+        LayerFusionError: it is neither, nor a repository's name.
+    """
+    base = PRESETS[model].base if model in PRESETS else model
+    if model == "mini" and look(Path(base) / "model_index.json") is None:
         raise LayerFusionError(
             "this installation has no embedded model (its weights are missing); install layerfusion again, or choose "
             "another model."
         )
-    path = Path(preset.base or model).expanduser()
-    if path.exists():
+    path = at_home(base)
+    if look(path) is not None:
         return path
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", preset.base or model) and path.suffix != ".safetensors":
-        return fetch_model(preset.base or model, preset.revision)
-    near = difflib.get_close_matches(model.lower(), PRESETS, n=1, cutoff=0.5)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and path.suffix != ".safetensors":
+        return None
+    near = difflib.get_close_matches(model.lower()[:100], PRESETS, n=1, cutoff=0.5)
     raise LayerFusionError(
         f"there is no model {model!r}{f'; did you mean {near[0]!r}?' if near else ';'} The presets are "
         f"{', '.join(PRESETS)}; a folder, a .safetensors checkpoint or a hub repository owner/name will do as well."
@@ -150,7 +156,7 @@ def _layout(path: Path) -> Layout:
     Raises:
         LayerFusionError: it is nothing that can be loaded.
     """
-    if path.is_file():
+    if not path.is_dir():
         _check_checkpoint(path)
         return "checkpoint"
     index = path / "model_index.json"
@@ -158,10 +164,9 @@ def _layout(path: Path) -> Layout:
         raise LayerFusionError(
             f"{path} holds no model_index.json, so it is no model in diffusers' layout; choose another folder."
         )
-    try:
-        name = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
-    except (ValueError, KeyError, TypeError):
-        raise LayerFusionError(f"{index} is broken; save or download the model again.") from None
+    name = read_json(index).get("_class_name")
+    if not isinstance(name, str):
+        raise LayerFusionError(f"{index} does not say what it is of; save or download the model again.")
     if name == "LayerFusionPipeline":
         return "layerfusion"
     if name.startswith("StableDiffusionXL"):

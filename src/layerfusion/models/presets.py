@@ -135,12 +135,11 @@ def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        LayerFusionError: it holds something else.
+        LayerFusionError: it is missing, broken, far too large, or holds something else.
     """
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise LayerFusionError(f"{file} cannot be read as JSON ({error}); mend it or remove it.") from None
+    from layerfusion.layers.limits import read_json as read
+
+    values = read(file)
     if not isinstance(values, dict):
         raise LayerFusionError(f"{file} should hold an object; mend it or remove it.")
     return values

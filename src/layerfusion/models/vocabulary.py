@@ -27,6 +27,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.models.presets import read_json
 
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+MOST_WORDS = 50  # looked up in one prompt; more are not read anyway
 # Words that name nothing: not worth a warning.
 GLUE = frozenset(
     {"a", "an", "the", "of", "in", "on", "at", "by", "with", "and", "or", "to", "from", "some", "its", "is"}
@@ -158,7 +159,7 @@ class Vocabulary:
     def unknown_words(self, prompt: str) -> dict[str, list[str]]:
         """The words of a prompt that the model was not trained with, each with up to three names like it."""
         unknown = [word for word in dict.fromkeys(split(prompt)) if word not in self.words and word not in GLUE]
-        return {word: self.nearest(word) for word in unknown}
+        return {word: self.nearest(word) for word in unknown[:MOST_WORDS]}
 
     def nearest(self, word: str, among: Iterable[str] | None = None, least: float = 0.6) -> list[str]:
         """Up to three names that are spelled like a word, or hold a word that is, the nearest first.

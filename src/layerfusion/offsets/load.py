@@ -13,11 +13,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from peft.utils.other import get_pattern_key
 from rich.progress import track
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_folder
+from layerfusion.files import at_home, atomic_folder
 from layerfusion.offsets.forms import Role, parse_key, projection_names
 from layerfusion.offsets.model import ForegroundOffsets, attention_projections
 from layerfusion.offsets.refusals import ADVICE, refusal
@@ -51,7 +50,7 @@ def load_foreground(
         WeightsError: the file is missing, broken, a pickle, or something else than foreground offsets for this UNet;
             the sentence says what it is and which file to take.
     """
-    folder = Path(source).expanduser()
+    folder = at_home(source)
     if folder.is_dir():
         for candidate in (folder, folder / "foreground"):
             if (candidate / "config.json").is_file():
@@ -100,7 +99,7 @@ def _load_saved(folder: Path, unet: UNet2DConditionModel) -> ForegroundOffsets:
         offsets = ForegroundOffsets.from_pretrained(folder, torch_dtype=unet.dtype)
     except WeightsError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # whatever a stranger's configuration makes of diffusers
         raise WeightsError(f"{folder} does not hold whole foreground offsets ({error}); save them again.") from None
     linears = attention_projections(unet)
     for path, (in_features, out_features, _) in offsets.config.projections.items():

@@ -15,7 +15,7 @@ from layerfusion.lazy import lazily
 from layerfusion.runs.progress import Listener, Progress
 from layerfusion.runs.record import Record
 from layerfusion.runs.request import Request
-from layerfusion.runs.targets import Target, check_targets, default_folder, plan_targets
+from layerfusion.runs.targets import Target, default_folder, plan_targets, reserved
 
 if TYPE_CHECKING:
     from layerfusion.runs.generation import Generated, generate
@@ -29,10 +29,10 @@ __all__ = [
     "Request",
     "Session",
     "Target",
-    "check_targets",
     "default_folder",
     "generate",
     "plan_targets",
+    "reserved",
 ]
 
 # Requests are checked without torch.

@@ -3,11 +3,12 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import CRITICAL
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """No advice, bars and warnings of transformers and diffusers meanwhile; their errors stay."""
+    """No advice, bars and words of transformers and diffusers meanwhile: what fails is raised as well as logged."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
@@ -17,7 +18,7 @@ def quiet_libraries() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"(?!layerfusion)")
         try:
             for logging in (of_transformers, of_diffusers):
-                logging.set_verbosity_error()
+                logging.set_verbosity(CRITICAL)
                 logging.disable_progress_bar()
             yield
         finally:

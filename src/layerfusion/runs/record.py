@@ -2,23 +2,25 @@
 
 import json
 import platform
+import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-from PIL import Image, PngImagePlugin
+from typing import TYPE_CHECKING, Any
 
 import layerfusion
 from layerfusion.errors import LayerFusionError
+from layerfusion.files import at_home, look, open_file
 from layerfusion.runs.request import Request
+
+if TYPE_CHECKING:
+    from PIL import PngImagePlugin
 
 FORMAT = "layerfusion-triplet"
 RECORD_FILE = "triplet.json"
 PNG_KEY = "layerfusion"
 LIBRARIES = ("torch", "diffusers", "transformers")
-MAX_BYTES = 1 << 22
 # What a request asks of a whole run, and a triplet's own record does not repeat.
 OF_THE_RUN = {"count", "show_priors", "mask", "boundary", "harmony"}
 
@@ -91,8 +93,10 @@ class Record:
     def dumps(self) -> str:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
-    def png_metadata(self) -> PngImagePlugin.PngInfo:
+    def png_metadata(self) -> "PngImagePlugin.PngInfo":
         """The record as the text chunk `layerfusion` of a PNG."""
+        from PIL import PngImagePlugin
+
         info = PngImagePlugin.PngInfo()
         info.add_itxt(PNG_KEY, json.dumps(self.to_dict(), ensure_ascii=False))
         return info
@@ -104,8 +108,9 @@ class Record:
         Raises:
             LayerFusionError: the file is missing, broken, of another format, or holds a wrong value.
         """
-        file = source / RECORD_FILE if source.is_dir() else source
-        if not file.is_file():
+        found = look(source)
+        file = source / RECORD_FILE if found is not None and stat.S_ISDIR(found.st_mode) else source
+        if look(file) is None:
             raise LayerFusionError(f"{file} does not exist; give the triplet.json of an earlier run.")
         values = _parse(file)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
@@ -151,6 +156,8 @@ def requested(given: dict[str, Any], record: Record | None = None, called: Calla
         LayerFusionError: as for `Request.checked`.
     """
     values = record.request.model_dump(exclude={"config"}) | {"config": record.request.config} if record else {}
+    if record is not None and "model" not in given:
+        _check_is_here(record.request, called("model"))
     if given.get("model", values.get("model")) != values.get("model"):
         # The files that went on top of that model do not belong on this one.
         values |= {"foreground_weights": None, "transparent_decoder": None}
@@ -160,6 +167,22 @@ def requested(given: dict[str, Any], record: Record | None = None, called: Calla
     return Request.checked({**values, **given}, called)
 
 
+def _check_is_here(request: Request, option: str) -> None:
+    """Raise a LayerFusionError where a record, which may be a stranger's, would have something fetched unasked."""
+    from layerfusion.models.locate import here
+    from layerfusion.models.presets import PRESETS
+
+    weights = [name for name in (request.foreground_weights, request.transparent_decoder) if name is not None]
+    fetched = [name for name in weights if look(at_home(name)) is None]
+    if request.model not in PRESETS and here(request.model) is None:
+        fetched.insert(0, request.model)
+    if fetched:
+        raise LayerFusionError(
+            f"that run used {fetched[0]}, which is not on this machine and would be fetched; give "
+            f"{option} {request.model} if that is wanted."
+        )
+
+
 def versions() -> dict[str, str]:
     """Of what the pixels depend on."""
     found = {name: metadata.version(name) for name in LIBRARIES}
@@ -167,20 +190,15 @@ def versions() -> dict[str, str]:
 
 
 def _parse(file: Path) -> Any:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-        if content.startswith(b"\x89PNG"):
-            with Image.open(file) as image:
-                image.load()
-                text = image.info.get(PNG_KEY)
-            if text is None:
-                raise LayerFusionError(f"{file} carries no settings; give a PNG or the triplet.json of an earlier run.")
-            return json.loads(text)
-        if len(content) > MAX_BYTES:
-            raise LayerFusionError(f"{file} is far larger than any record; give the triplet.json of an earlier run.")
-        return json.loads(content)
-    except (OSError, SyntaxError, ValueError, RecursionError) as error:
-        if isinstance(error, LayerFusionError):
-            raise
-        raise LayerFusionError(f"{file} cannot be read as JSON ({error}); give an unbroken triplet.json.") from None
+    from layerfusion.layers.limits import MAX_TEXT_BYTES, opened, parse_json
+
+    with open_file(file) as content:
+        start = content.read(MAX_TEXT_BYTES + 1)
+        if not start.startswith(b"\x89PNG"):
+            return parse_json(start, str(file))
+        with opened(file, str(file), ("PNG",)) as image:
+            image.load()  # the settings may stand behind the pixels
+            text = image.info.get(PNG_KEY)
+    if not isinstance(text, str):
+        raise LayerFusionError(f"{file} carries no settings; give a PNG or the triplet.json of an earlier run.")
+    return parse_json(text.encode("utf-8", "surrogatepass"), f"the text in {file}")

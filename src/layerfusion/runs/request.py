@@ -12,12 +12,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from layerfusion.defaults import MAX_SIDE
 from layerfusion.errors import LayerFusionError
 from layerfusion.foregrounds import MAX_FOREGROUNDS
 from layerfusion.method.config import LayerFusionConfig, Mask
 from layerfusion.runs.foregrounds import MAX_SEED, AskedForeground, complaint_of
 
-MAX_SIDE = 16_384
+MAX_TEXT = 10_000  # characters of a prompt; a model reads about 300
 Offload = Literal["none", "model", "sequential", "group"]
 DType = Literal["float32", "float16", "bfloat16"]
 Panel = Literal["Output", "Pictures", "Sampling", "Model", "Method"]
@@ -154,6 +155,8 @@ class Request(BaseModel):
     def _is_text(cls, value: Any) -> Any:
         if isinstance(value, str) and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
             raise ValueError("holds characters that are no text; type it again")
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            raise ValueError(f"is longer than {MAX_TEXT} characters; shorten it")
         return value
 
     @property

@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.layers.limits import memory_limit
 from layerfusion.models import Vocabulary, locate, read_vocabulary
 from layerfusion.models.advice import advise
+from layerfusion.models.footprint import Footprint, footprint
 from layerfusion.models.load import choose_device, choose_dtype, load
 from layerfusion.pipeline import LayerFusionPipeline
 from layerfusion.runs.pictures import asked_of_the_pipeline, with_fingerprints
+from layerfusion.runs.preflight import preflight
 from layerfusion.runs.progress import Listener, Progress, silent
 from layerfusion.runs.record import ModelDescription, PromptNotes, Record, versions
 from layerfusion.runs.request import Offload, Request
@@ -24,6 +27,7 @@ class Session:
         model: Which it is.
         vocabulary: What it knows; None of a model that takes any words.
         device, dtype, offload: Where and how it computes, as a request names them.
+        footprint: How much memory it takes.
         warnings: What a user should know of how it was opened, a sentence each.
     """
 
@@ -33,6 +37,7 @@ class Session:
     device: str
     dtype: str
     offload: Offload
+    footprint: Footprint
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -47,6 +52,7 @@ class Session:
         Raises:
             LayerFusionError: the model or the device cannot be found, or the model cannot be loaded.
         """
+        preflight(request, repeated)
         device, warnings = _device(request, repeated)
         dtype = choose_dtype(request.dtype, device)
         offload = request.offload or "none"
@@ -64,14 +70,17 @@ class Session:
             str(device),
             str(dtype).removeprefix("torch."),
             offload,
+            footprint(files.path),
         )
+        if device.type == "cpu" and dtype == torch.float16:
+            warnings.append("few CPUs compute in float16, so this is slow; leave out --dtype, or choose bfloat16.")
         return replace(session, warnings=(*warnings, *session._changed_since(repeated)))
 
     def completed(self, request: Request) -> Request:
         """A request with nothing left to the model or the machine.
 
         Raises:
-            LayerFusionError: a switch of the method is out of range, or the size does not suit the model.
+            LayerFusionError: a switch is out of range, or the size does not suit the model or the memory.
         """
         own = self.pipeline.defaults
         request = with_fingerprints(request)
@@ -83,6 +92,7 @@ class Session:
             guidance_scale=request.guidance_scale,
             config=request.varied(own.config),
         )
+        self._check_memory(inputs.width, inputs.height, request.batch_size or 1, inputs.guidance_scale)
         filled = {
             "width": inputs.width,
             "height": inputs.height,
@@ -97,6 +107,16 @@ class Session:
             "offload": self.offload,
         }
         return request.with_seed().model_copy(update={**filled, "mask": None, "boundary": None, "harmony": None})
+
+    def _check_memory(self, width: int, height: int, batch: int, guidance_scale: float) -> None:
+        device = torch.device(self.device)
+        if device.type == "cpu":
+            limit = memory_limit()
+        elif device.type == "cuda" and self.offload == "none":
+            limit = torch.cuda.get_device_properties(device).total_memory
+        else:
+            return
+        self.footprint.check(width, height, batch, guidance_scale > 1, self.dtype, limit)
 
     def notes(self, request: Request) -> PromptNotes:
         """What there is to say of a completed request's prompts."""

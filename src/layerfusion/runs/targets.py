@@ -1,15 +1,16 @@
 """Where triplets are written: refused before any work where they cannot be, and written whole or not at all."""
 
+import os
 import re
-import tempfile
-from collections.abc import Iterable
-from contextlib import ExitStack
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_folder, atomic_write
+from layerfusion.files import PREFIX, atomic_folder, claimed, look
 from layerfusion.runs.record import RECORD_FILE
 from layerfusion.triplet import PICTURES, SUBJECT_LAYERS
 
@@ -61,25 +62,59 @@ class Target:
         folder = (SUBJECT_LAYERS,) if self.subjects else ()
         return (*(f"{name}.png" for name in pictures), *folder, *self.layered, RECORD_FILE)
 
-    def write(self, generated: "Generated") -> None:
-        """Write all files; they appear together, `triplet.json` last. The PNGs carry its content too."""
-        from layerfusion.layers import write
-        from layerfusion.layers.formats.folder import write as write_folder
+    def write(self, generated: "Generated", overwrite: bool = False) -> None:
+        """Write all files into a folder that takes its place when it is whole. The PNGs carry the record too.
 
-        metadata = generated.record.png_metadata()
-        # Each file is renamed into its place when the stack unwinds, the first one entered last.
-        with ExitStack() as files:
-            path = files.enter_context(atomic_write(self.folder / RECORD_FILE))
-            path.write_text(generated.record.dumps(), encoding="utf-8")
+        Raises:
+            LayerFusionError: the folder holds a triplet and `overwrite` is false, or it holds other files.
+        """
+        from layerfusion.layers import write
+
+        self.check(overwrite)
+        record = generated.record
+        with atomic_folder(self.folder, overwrite) as new:
             for name, picture in {**generated.triplet.pictures(), **generated.figures}.items():
-                path = files.enter_context(atomic_write(self.folder / f"{name}.png"))
-                picture.save(path, "PNG", pnginfo=metadata)
+                picture.save(new / f"{name}.png", "PNG", pnginfo=record.png_metadata())
             if self.formats or generated.triplet.subjects:
-                stack = generated.triplet.to_stack(generated.record.to_dict())
+                stack = generated.triplet.to_stack(record.to_dict())
                 for name in self.layered:
-                    write(stack, files.enter_context(atomic_write(self.folder / name)))
+                    write(stack, new / name)
                 if generated.triplet.subjects:
-                    write_folder(stack, files.enter_context(atomic_folder(self.folder / SUBJECT_LAYERS)))
+                    write(stack, new / SUBJECT_LAYERS)
+            (new / RECORD_FILE).write_text(record.dumps(), encoding="utf-8")
+
+    def check(self, overwrite: bool) -> None:
+        """Refuse a folder that could not be replaced without a loss; errors as for `write`."""
+        found = look(self.folder)
+        if found is None:
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            raise LayerFusionError(f"{self.folder} is a file; choose another --out.")
+        entries = [entry for entry in self.folder.iterdir() if not entry.name.startswith(PREFIX)]
+        present, ours = {entry.name for entry in entries}, {entry.name for entry in entries if self._is_ours(entry)}
+        if ours and not overwrite:
+            raise LayerFusionError(
+                f"{self.folder / min(ours)} already exists; choose another --out or add --overwrite."
+            )
+        if present - ours:
+            raise LayerFusionError(
+                f"{self.folder} holds other files ({min(present - ours)}), and a triplet has a folder of its own; "
+                "choose another --out, such as a name in it."
+            )
+        if os.path.ismount(self.folder) or self.folder.samefile(Path.cwd()):
+            raise LayerFusionError(
+                f"{self.folder} is in use and cannot change places with a new folder; choose a name in it as --out."
+            )
+
+    def _is_ours(self, entry: Path) -> bool:
+        """Whether a file belongs to a triplet, so that it goes when the triplet is replaced."""
+        from layerfusion.layers.formats.folder import check_replaceable
+
+        if entry.name == SUBJECT_LAYERS and entry.is_dir():
+            check_replaceable(entry)
+            return True
+        known = entry.name in (*CONTENTS, *self.names) or re.fullmatch(r"layers\.[a-z]+", entry.name)
+        return bool(known) and entry.is_file()
 
 
 def plan_targets(
@@ -90,12 +125,13 @@ def plan_targets(
     return [Target(each, formats, show_priors, subjects) for each in folders]
 
 
-def check_targets(folder: Path, targets: Iterable[Target], overwrite: bool) -> None:
-    """Refuse, before any work, what could not be written after it. Nothing is left behind.
+@contextmanager
+def reserved(folder: Path, targets: Iterable[Target], overwrite: bool) -> Iterator[None]:
+    """Keep the folder of a run from other runs, refusing before any work what could not be written after it.
 
     Raises:
-        LayerFusionError: a format is not known, a file exists and `overwrite` is false, or the folder cannot be
-            written to.
+        LayerFusionError: a format is not known; a triplet exists and `overwrite` is false; a folder holds other
+            files, or cannot be written to; or another run is about to write there.
     """
     from layerfusion.layers import FORMATS, check_writable
 
@@ -104,15 +140,10 @@ def check_targets(folder: Path, targets: Iterable[Target], overwrite: bool) -> N
         if ending not in FORMATS:
             raise LayerFusionError(f"there is no layered format {ending!r}; choose from {', '.join(FORMATS)}.")
         check_writable(folder / f"layers.{ending}")
-    for path in (target.folder / name for target in targets for name in target.names):
-        if path.exists() and not overwrite:
-            raise LayerFusionError(f"{path} already exists; choose another --out or add --overwrite.")
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    try:
-        with tempfile.TemporaryDirectory(dir=existing):
-            pass
-    except OSError as error:
-        raise LayerFusionError(f"{folder} cannot be written to ({error.strerror}); choose another --out.") from None
+    with claimed(folder):
+        for target in targets:
+            target.check(overwrite)
+        yield
 
 
 def default_folder(request_words: str, seed: int) -> Path:

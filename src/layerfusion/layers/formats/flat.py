@@ -16,6 +16,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     ".webp": {"quality": 92},
     ".avif": {"quality": 88, "subsampling": "4:4:4"},
     ".jpg": {"quality": 93, "subsampling": "4:4:4"},
+    ".jpeg": {"quality": 93, "subsampling": "4:4:4"},
 }
 ENDINGS = tuple(SETTINGS)
 MAX_SIDE = {".webp": 16_383, ".avif": 16_384}
@@ -40,7 +41,7 @@ def save_picture(picture: Image.Image, path: Path, provenance: dict[str, Any] | 
         raise LayerFusionError(f"{ending} pictures have at most {MAX_SIDE[ending]} pixels a side; use .png.")
     if ending == ".avif" and not features.check("avif"):
         raise LayerFusionError("This Pillow cannot write AVIF; run: pip install 'pillow>=11.3', or use .webp.")
-    if ending == ".jpg":
+    if ending in (".jpg", ".jpeg"):
         white = Image.new("RGBA", picture.size, "white")
         white.alpha_composite(picture)
         picture = white.convert("RGB")

@@ -1,0 +1,85 @@
+"""A folder in which something is missing, renamed, too much or a pickle is refused, and never drawn from at random."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from layerfusion.errors import LayerFusionError
+from layerfusion.models import load_pipeline
+from tests.models.tiny_files import tiny_pipeline
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "whole"
+    tiny_pipeline().save_pretrained(folder)
+    return folder
+
+
+def tensors(part: str, change: Callable[[dict], None]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (file,) = (folder / part).glob("*.safetensors")
+        weights = load_file(file)
+        change(weights)
+        save_file(weights, file, {"format": "pt"})
+
+    return spoil
+
+
+def lose(weights: dict) -> None:
+    del weights[sorted(weights)[0]]
+
+
+def lose_all(weights: dict) -> None:
+    key = sorted(weights)[0]
+    kept = weights.pop(key)
+    weights.clear()
+    weights["nothing"] = kept
+
+
+def rename(weights: dict) -> None:
+    weights["misspelled"] = weights.pop(sorted(weights)[0])
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        target = folder / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+    return spoil
+
+
+def points_at_a_pickle(folder: Path) -> None:
+    part = folder / "text_encoder"
+    (part / "model.safetensors").unlink()
+    (part / "pytorch_model.bin").write_bytes(b"\x80\x02}.")
+    (part / "other.safetensors").write_bytes(b"")
+    weight_map = {"weight_map": {"a": "pytorch_model.bin"}, "metadata": {}}
+    (part / "model.safetensors.index.json").write_text(json.dumps(weight_map))
+
+
+PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "foreground", "transparent_decoder", "transparent_encoder")
+SPOILT = {
+    **{f"{part} {change.__name__}": (tensors(part, change), part) for part in PARTS for change in (lose, rename)},
+    "text_encoder lose_all": (tensors("text_encoder", lose_all), "text_encoder"),
+    **{
+        name: (remove(name), name.split("/")[-1])
+        for name in ("tokenizer/tokenizer_config.json", "tokenizer_2/tokenizer.json", "unet", "scheduler", "foreground")
+    },
+    "pickle": (points_at_a_pickle, "names 'pytorch_model.bin'"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_is_not_whole_is_refused(name: str, saved: Path, tmp_path: Path) -> None:
+    spoil, says = SPOILT[name]
+    shutil.copytree(saved, tmp_path / "spoilt")
+    spoil(tmp_path / "spoilt")
+    with pytest.raises(LayerFusionError) as refused:
+        load_pipeline(str(tmp_path / "spoilt"), device="cpu")
+    assert says in str(refused.value) or "vocab.json" in str(refused.value)
+    assert "\n" not in str(refused.value)
