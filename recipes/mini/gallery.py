@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from layerfusion import LayerFusionOutput, LayerFusionPipeline
+from layerfusion import LayerFusionOutput
 from layerfusion.drawing import Tile, on_checkerboard, sheet
-from layerfusion.models import MINI, defaults_for, read_vocabulary
+from layerfusion.models import MINI, load_pipeline, read_vocabulary
 from layerfusion.models.vocabulary import article
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
@@ -37,10 +37,10 @@ STYLES = ["", ", comics style", ", sepia photograph", ", watercolour painting", 
 class Studio:
     """The embedded model with its own defaults; every triplet has a generator of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.pipe = LayerFusionPipeline.from_pretrained(folder)
+    def __init__(self, folder: Path, few_step: bool = False) -> None:
+        self.folder = folder
+        self.pipe = load_pipeline(str(folder), few_step=few_step)
         self.pipe.set_progress_bar_config(disable=True)
-        self.defaults = defaults_for(str(folder))
         known = read_vocabulary(folder)
         assert known is not None, "the embedded model carries its vocabulary"
         self.known = known
@@ -50,8 +50,6 @@ class Studio:
         return self.pipe(
             [foreground for foreground, _ in prompts],
             [background for _, background in prompts],
-            num_inference_steps=self.defaults.steps,
-            guidance_scale=self.defaults.guidance_scale,
             generator=[torch.Generator().manual_seed(seed) for _ in prompts],
         )
 
@@ -111,6 +109,19 @@ def campfire(studio: Studio, seed: int) -> Image.Image:
     return sheet(rows, TILE, "A campfire on a beach at night", subtitle)
 
 
+def few_steps(studio: Studio, seed: int) -> Image.Image:
+    """The same prompts and seed with the model's own steps, and in few."""
+    prompts = [pairs[0] for _, pairs in KINDS]
+    quick = Studio(studio.folder, few_step=True)
+    rows, labels = [], []
+    for one in (studio, quick):
+        output = one.triplets(prompts, seed)
+        rows.append([Tile(picture, pair[0]) for picture, pair in zip(output.foreground, prompts, strict=True)])
+        rows.append([Tile(picture, pair[1]) for picture, pair in zip(output.blended, prompts, strict=True)])
+        labels += [f"{one.pipe.defaults.steps} steps", ""]
+    return sheet(rows, TILE, "In few steps", f"seed {seed}; foreground, and blended below it", labels)
+
+
 def hundred(studio: Studio) -> Image.Image:
     """A hundred triplets that nobody chose: the known things and places in turn, the seeds 1, 2 and 3 in turn."""
     known = studio.known
@@ -150,7 +161,7 @@ def main() -> None:
     studio = Studio(args.model)
     readme(studio, args.seed, args.out / "readme")
     (args.out / "gallery").mkdir(parents=True, exist_ok=True)
-    for draw in (places, kinds, styles, table, campfire):
+    for draw in (places, kinds, styles, table, campfire, few_steps):
         draw(studio, SHEETS_SEED).save(args.out / "gallery" / f"{draw.__name__}.webp", quality=88, method=6)
         print(args.out / "gallery" / f"{draw.__name__}.webp", flush=True)
     hundred(studio).save(args.out / "gallery" / "hundred.webp", quality=82, method=6)

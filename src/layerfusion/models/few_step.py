@@ -21,7 +21,9 @@ def make_few_step(pipeline: LayerFusionPipeline, lora: Path) -> None:
         pipeline: Changed for good.
         lora: A file as diffusers' `load_lora_weights` takes it.
     """
-    pipeline.load_lora_weights(lora.parent, weight_name=lora.name)
+    # Not load_lora_weights: it complains that there is nothing for the text encoders.
+    state, alphas = pipeline.lora_state_dict(lora.parent, weight_name=lora.name, unet_config=pipeline.unet.config)
+    pipeline.load_lora_into_unet(state, alphas, pipeline.unet, _pipeline=pipeline)
     pipeline.fuse_lora()
     pipeline.unload_lora_weights()
     pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
