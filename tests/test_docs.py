@@ -77,8 +77,12 @@ def test_commands_run(page: Path) -> None:
         assert ran.exit_code == 0, f"{' '.join(line)}: {ran.output}"
 
 
+# Those of service.md need a service: tests/serve/test_examples.py.
+PYTHON = [page for page in PAGES if examples(page, "python") and page.name != "service.md"]
+
+
 @pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("page", [page for page in PAGES if examples(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
 def test_python_runs(page: Path) -> None:
     """The blocks of a page share their names, from the first to the last."""
     if page.name == "layers.md":
