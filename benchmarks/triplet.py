@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch import Generator
 
 from benchmarks.machine import remember
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
+from layerfusion.errors import LayerFusionError
 from layerfusion.evaluation.measures import bootstrap
 from layerfusion.models import load_pipeline
 
@@ -134,8 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.growth:
         runs = growth(pipeline)
     else:
-        few_step = load_pipeline(device="cpu", few_step=True)
-        few_step.set_progress_bar_config(disable=True)
+        few_step = None
+        with suppress(LayerFusionError):  # not every model has a few-step form
+            few_step = load_pipeline(device="cpu", few_step=True)
+            few_step.set_progress_bar_config(disable=True)
         runs = modes(pipeline, few_step)
     if options.only:
         first, wanted = next(iter(runs)), options.only.split(";")
