@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.machine import record
 from layerfusion.method.priors import minmax, structure_prior
+from layerfusion.models import load_pipeline
 from layerfusion.offsets import ForegroundOffsets
 
 TOKENS, HEADS, HEAD_DIM = 4096, 10, 64
@@ -75,13 +76,42 @@ def measure_offsets() -> dict[str, float]:
         )
 
 
+def measure_decoding() -> dict[str, float]:
+    """Processor time of the embedded model's decoders, one thread: eight transparency passes, three of the VAE's."""
+    plain, last = load_pipeline(device="cpu"), load_pipeline(device="cpu")
+    for part in (plain.vae, plain.transparent_decoder):
+        part.to(memory_format=torch.contiguous_format)
+    picture, latent = torch.rand(1, 3, 256, 256), torch.randn(1, 4, 32, 32)
+    with torch.no_grad():
+        return seconds(
+            {
+                "transparency, four at once": lambda: [
+                    plain.transparent_decoder(picture.repeat(4, 1, 1, 1), latent.repeat(4, 1, 1, 1)) for _ in range(2)
+                ],
+                "transparency, one by one": lambda: [plain.transparent_decoder(picture, latent) for _ in range(8)],
+                "the same, channels last": lambda: [last.transparent_decoder(picture, latent) for _ in range(8)],
+                "VAE, three at once": lambda: plain.vae.decode(latent.repeat(3, 1, 1, 1)),
+                "VAE, one by one": lambda: [plain.vae.decode(latent) for _ in range(3)],
+                "VAE, one by one, channels last": lambda: [last.vae.decode(latent) for _ in range(3)],
+            },
+            rounds=5,
+        )
+
+
 def main() -> None:
     torch.set_num_threads(1)
     priors = {}
     for variant in ("in blocks", "naive"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
             priors[variant] = fresh.submit(measure_prior, variant).result()
-    record("pieces-cpu", {"structure_prior": priors, "projection_cpu_seconds": measure_offsets()})
+    record(
+        "pieces-cpu",
+        {
+            "structure_prior": priors,
+            "projection_cpu_seconds": measure_offsets(),
+            "decoding_cpu_seconds": measure_decoding(),
+        },
+    )
 
 
 if __name__ == "__main__":
