@@ -20,6 +20,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.method.config import LayerFusionConfig
 
 MAX_SIDE = 16_384  # pixels
+MAX_SHAPE = 16  # the longer side to the shorter one
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,15 @@ class Defaults:
 
 
 def check_size(width: int, height: int, multiple: int) -> None:
-    """Raise a LayerFusionError for a size that the model's levels cannot halve often enough."""
+    """Raise a LayerFusionError for a size that the levels cannot halve often enough, or of no sensible shape."""
     if min(width, height) < multiple or width % multiple or height % multiple:
         nearest = (max(multiple, round(side / multiple) * multiple) for side in (width, height))
         raise LayerFusionError(
             f"the size {width}x{height} is not divisible by {multiple}; try {'x'.join(map(str, nearest))}."
+        )
+    if max(width, height) > MAX_SHAPE * min(width, height):
+        raise LayerFusionError(
+            f"one side of {width}x{height} is more than {MAX_SHAPE} times the other; give a squarer size."
         )
 
 

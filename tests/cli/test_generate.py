@@ -245,6 +245,7 @@ BAD = [
     ([*PROMPTS, "--out", ".", "--overwrite"], "holds other files"),
     ([*PROMPTS, "--out", "x" * 300], "cannot be used (File name too long)"),
     ([*PROMPTS, "--size", "16384x16384"], "the largest of this shape that fits is"),
+    ([*PROMPTS, "--size", "8x136"], "one side of 8x136 is more than 16 times the other"),
     ([*PROMPTS, "--device", "cpu:"], "there is no device 'cpu:'"),
     ([*PROMPTS, "--model", "~nobody-here/model"], "home of a user that is not here"),
     (["x" * 10_001, "a forest"], "is longer than 10000 characters"),

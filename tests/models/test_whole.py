@@ -74,6 +74,17 @@ SPOILT = {
 }
 
 
+def test_parts_that_do_not_fit_together_are_a_sentence(saved: Path, tmp_path: Path) -> None:
+    from layerfusion.runs import Request, Session, generate
+
+    shutil.copytree(saved, tmp_path / "odd")
+    config = tmp_path / "odd" / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "num_train_timesteps": 0}))
+    request = Request(foreground_prompt="a fox", background_prompt="a wall", model=str(tmp_path / "odd"), steps=1)
+    with pytest.raises(LayerFusionError, match="do not fit together"):
+        list(generate(Session.open(request), request))
+
+
 @pytest.mark.parametrize("name", SPOILT)
 def test_what_is_not_whole_is_refused(name: str, saved: Path, tmp_path: Path) -> None:
     spoil, says = SPOILT[name]

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image
 from torch import Generator
 
+from layerfusion.errors import LayerFusionError, foreseen
 from layerfusion.evaluation.figures import priors_figure, structure_figure
 from layerfusion.evaluation.priors import LatentsNear, observe_priors
 from layerfusion.method import resolve_structure_layer
+from layerfusion.models.presets import PRESETS
 from layerfusion.output import LayerFusionOutput
 from layerfusion.prompts import as_list
 from layerfusion.runs.pictures import asked_of_the_pipeline
@@ -97,22 +100,41 @@ def _batch(
     pairs = [(one.foreground_prompt, one.background_prompt) for one in requests]
     if len(set(pairs)) > 1:
         asked["foreground_prompt"], asked["background_prompt"] = (list(prompts) for prompts in zip(*pairs, strict=True))
-    output = pipeline(
-        **asked,
-        num_inference_steps=request.steps,
-        guidance_scale=request.guidance_scale,
-        width=request.width,
-        height=request.height,
-        config=request.config,
-        num_images_per_prompt=1 if len(set(pairs)) > 1 else len(requests),
-        # One generator each, on the CPU: a triplet depends neither on its batch nor on the kind of GPU.
-        generator=[Generator().manual_seed(one.seed or 0) for one in requests],
-        return_maps=request.show_priors,
-        callback_on_step_end=steps_seen,
-    )
+    with _strangers_mistakes(session):
+        output = pipeline(
+            **asked,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance_scale,
+            width=request.width,
+            height=request.height,
+            config=request.config,
+            num_images_per_prompt=1 if len(set(pairs)) > 1 else len(requests),
+            # One generator each, on the CPU: a triplet depends neither on its batch nor on the kind of GPU.
+            generator=[Generator().manual_seed(one.seed or 0) for one in requests],
+            return_maps=request.show_priors,
+            callback_on_step_end=steps_seen,
+        )
     for index, (one, triplet) in enumerate(zip(requests, output.triplets(), strict=True)):
         figures = _figures(session, one, output, index, steps_seen) if request.show_priors else {}
         yield Generated(triplet, Record(one, session.model, versions(), session.notes(one)), figures)
+
+
+# What torch, diffusers and transformers raise where the parts or settings of a model do not fit together.
+MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+
+
+@contextmanager
+def _strangers_mistakes(session: Session) -> Iterator[None]:
+    """A model that is no preset may be whole and still make no sense: then that is said, with what became of it."""
+    try:
+        yield
+    except (RuntimeError, *MISFITS) as error:
+        if session.model.name in PRESETS or foreseen(error) is not None:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise LayerFusionError(
+            f"the parts of {session.model.name} do not fit together ({reason}); download or save it again."
+        ) from error
 
 
 def _figures(
