@@ -63,6 +63,30 @@ def test_a_transparent_background_gives_the_subject_and_layers_come_along(client
     assert image.layers[0]["name"] == "background" and picture(image.layers[0]["b64_json"]).size == (64, 64)
 
 
+def test_an_edit_keeps_the_photo_and_draws_into_it(client: "openai.OpenAI", served: Served) -> None:
+    photo, mask = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (128, 128), "teal").save(photo, "PNG")
+    Image.new("RGBA", (128, 128), (0, 0, 0, 0)).save(mask, "PNG")
+    answer = client.images.edit(
+        image=("photo.png", photo.getvalue()), mask=("mask.png", mask.getvalue()), prompt="a red fox", size="64x64"
+    )
+    run = served.client.get(f"/v1/runs/{answer.data[0].run}").json()
+    assert picture(answer.data[0].b64_json).size == (64, 64) and "mask_image" in run["request"]
+    background = Image.open(io.BytesIO(served.client.get(run["pictures"]["background"]).content))
+    assert background.getextrema() == ((0, 0), (128, 128), (128, 128))
+
+
+def test_an_edit_of_a_cut_out_draws_a_scene_round_it(client: "openai.OpenAI", served: Served) -> None:
+    file = io.BytesIO()
+    cut_out = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    cut_out.paste((200, 30, 30, 255), (16, 16, 48, 48))
+    cut_out.save(file, "PNG")
+    answer = client.images.edit(image=("cup.png", file.getvalue()), prompt="a cup on a table", background="transparent")
+    run = served.client.get(f"/v1/runs/{answer.data[0].run}").json()
+    assert "foreground_image" in run["request"] and run["request"]["background_prompt"] == "a table"
+    np.testing.assert_array_equal(np.asarray(picture(answer.data[0].b64_json)), np.asarray(cut_out))
+
+
 def test_what_is_wrong_reaches_the_client_as_its_own_errors(client: "openai.OpenAI") -> None:
     with pytest.raises(openai.UnprocessableEntityError, match="divisible"):
         client.images.generate(prompt="a fox", size="63x64")

@@ -5,14 +5,17 @@ import base64
 import io
 import re
 import time
-from pathlib import Path as File
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Request
-from PIL import Image
+import numpy as np
+from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
+from PIL import Image, ImageChops
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 
 from layerfusion.runs.request import size_of
+from layerfusion.serve.pictures import keep, upload_file
 from layerfusion.serve.runs import layer_file
 from layerfusion.serve.store import ENDED, Run
 from layerfusion.serve.wire import Wire
@@ -22,6 +25,8 @@ Background = Literal["auto", "transparent", "opaque"]
 OutputFormat = Literal["png", "jpeg", "webp"]
 # "a fox in a snowy forest": what stands before the word is the subject, what follows it the scene.
 BETWEEN = re.compile(r"\s+(?:in front of|standing in|standing on|sitting on|in|on|at|before|inside|under|by)\s+")
+SIZE = r"^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$"
+MAX_SIDE = 4096
 PLAIN = "a plain background"
 GONE = 1.0  # seconds between two looks whether the client is still there
 
@@ -32,7 +37,7 @@ class GenerationRequest(Wire):
     prompt: Annotated[str, Field(min_length=1, max_length=4000, pattern=r"\S", description="Subject, and scene.")]
     model: Annotated[str | None, Field(description="Not looked at: the service has one model.")] = None
     n: Annotated[int | None, Field(ge=1, le=10)] = None
-    size: Annotated[str | None, Field(pattern=r"^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$")] = None
+    size: Annotated[str | None, Field(pattern=SIZE)] = None
     background: Annotated[
         Background | None, Field(description="transparent gives the subject cut out; otherwise the whole picture.")
     ] = None
@@ -98,6 +103,51 @@ async def generate_images(body: GenerationRequest, request: Request) -> Generate
     asked = {"foreground_prompt": foreground, "background_prompt": background, **size, **own}
     made = await make(request, asked, body.n or 1)
     return await asyncio.to_thread(_answer, request, body, made)
+
+
+@router.post("/v1/images/edits", response_model=GeneratedImages, response_model_exclude_none=True)
+async def edit_image(
+    request: Request,
+    image: Annotated[UploadFile, File(description="A photo, or a cut-out with transparency; either is kept.")],
+    prompt: Annotated[str, Form(min_length=1, max_length=4000, pattern=r"\S")],
+    mask: Annotated[UploadFile | None, File(description="Clear where the subject may be.")] = None,
+    model: Annotated[str | None, Form(description="Not looked at.")] = None,
+    n: Annotated[int, Form(ge=1, le=10)] = 1,
+    size: Annotated[str, Form(pattern=SIZE)] = "auto",
+    background: Annotated[Background, Form()] = "auto",
+    output_format: Annotated[OutputFormat, Form()] = "png",
+    response_format: Annotated[Literal["b64_json", "url"], Form()] = "b64_json",
+) -> GeneratedImages:
+    """Draw into a photo, or a scene round a cut-out, and wait; the picture is scaled to the size asked for."""
+    subject, scene = split(prompt)
+    sides = request.app.size if size == "auto" else tuple(size_of(size).values())
+    async with request.app.reading, request.app.heavy:
+        kept, cut_out = await run_in_threadpool(_scaled, request, image, sides, False)
+        given = {"foreground_image": kept} if cut_out else {"background_image": kept}
+        if mask is not None:
+            given["mask_image"] = (await run_in_threadpool(_scaled, request, mask, sides, True))[0]
+    asked = {"foreground_prompt": subject, "background_prompt": scene, "width": sides[0], "height": sides[1], **given}
+    made = await make(request, asked, n)
+    body = GenerationRequest(
+        prompt=prompt, background=background, output_format=output_format, response_format=response_format
+    )
+    return await asyncio.to_thread(_answer, request, body, made)
+
+
+def _scaled(request: Request, sent: UploadFile, sides: tuple[int, ...], as_mask: bool) -> tuple[str, bool]:
+    """Keep a picture scaled to (width, height): its upload's id, and whether it has transparency."""
+    settings = request.app.settings
+    if max(sides) > MAX_SIDE:
+        raise HTTPException(422, f"a side may have {MAX_SIDE} pixels here; give a smaller size.")
+    first = keep(settings, sent.file.read(settings.upload_bytes + 1), "the picture")
+    with Image.open(upload_file(settings, first.id)) as opened:
+        picture = opened.convert("RGBA").resize((sides[0], sides[1]), Image.Resampling.LANCZOS)
+    cut_out = bool(np.asarray(picture)[..., 3].min() < 255)
+    if as_mask:  # OpenAI's are clear where ours are white
+        picture = ImageChops.invert(picture.getchannel("A"))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return keep(settings, file.getvalue()).id, cut_out
 
 
 def split(prompt: str) -> tuple[str, str]:
@@ -169,7 +219,7 @@ def _layer(request: Request, run: Run, described: dict[str, Any], base: str, as_
     return GeneratedLayer(**kept, b64_json=_base64(file.read_bytes()))
 
 
-def _encoded(file: File, body: GenerationRequest) -> str:
+def _encoded(file: Path, body: GenerationRequest) -> str:
     if body.output_format in (None, "png"):
         return _base64(file.read_bytes())
     with Image.open(file) as opened:
