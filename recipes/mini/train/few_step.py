@@ -53,7 +53,7 @@ def load_lora(unet: UNet2DConditionModel, run: Path) -> dict[str, Tensor]:
     """The trained LoRA of a run, averaged, put on the UNet; and its state as peft names it."""
     lora = add_lora(unet)
     load_averaged(run, "few_step", {"lora": lora})
-    # Not through convert_state_dict_to_diffusers: it renames the attentions alone, and what loads the mixture loses them.
+    # Not through convert_state_dict_to_diffusers: it renames the attentions alone, and they get lost when it is loaded.
     return cast("dict[str, Tensor]", get_peft_model_state_dict(unet))
 
 
