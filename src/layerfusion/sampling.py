@@ -17,7 +17,7 @@ from layerfusion.controls import Controls, unet_arguments
 from layerfusion.errors import LayerFusionError
 from layerfusion.held import Held, Holds
 from layerfusion.method import BLENDED, JointAttention, Observer, StreamLayout, UNetPass
-from layerfusion.method.detail import subject_mask, transfer_detail
+from layerfusion.method.detail import subject_mask, transfer_detail, trim_mask
 from layerfusion.output import StepMaps
 from layerfusion.placing import Places
 from layerfusion.prompts import Conditions
@@ -228,6 +228,7 @@ class Sampler:
         blended = clean[names.index(BLENDED)]
         for index, mask in enumerate(masks[:, :, None]):
             foreground = clean[index]
+            mask = trim_mask(mask, foreground)
             if self.places is not None and self.places.placed(index):
                 foreground, mask = (self.places.to_scene(index, x) for x in (foreground, mask))
             blended = transfer_detail(foreground, blended, mask, config.detail, config.light)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfusion import LayerFusionConfig, LayerFusionError
-from layerfusion.method.detail import subject_mask, transfer_detail
+from layerfusion.method.detail import subject_mask, transfer_detail, trim_mask
 from layerfusion.sampling import clean_from_prediction
 from tests.models.tiny_files import tiny_pipeline
 
@@ -41,6 +41,26 @@ def test_the_subject_is_found_however_large_it_is(rows, columns):
 
 def test_empty_masks_find_nothing():
     assert torch.equal(subject_mask([torch.zeros(2, 3, 512)], SIZE), torch.zeros(2, 3, *SIZE))
+
+
+def test_a_mask_is_cut_back_to_the_outline():
+    generator = torch.Generator().manual_seed(0)
+    subject = torch.zeros(2, 1, 32, 32)
+    subject[..., 8:24, 10:22] = 1
+    foreground = 0.5 + 0.05 * torch.randn(2, 4, 32, 32, generator=generator)  # the backdrop
+    foreground = foreground + subject * torch.tensor([2.0, -1, 1, -2]).view(4, 1, 1)
+    foreground[..., 14:18, 14:18] = 0.5  # a part of the subject that is of its colour
+    wide = torch.nn.functional.max_pool2d(subject, 5, 1, 2)
+    trimmed = trim_mask(wide, foreground)
+    assert (trimmed <= wide).all()
+    rim = (wide == 1) & (subject == 0)
+    assert trimmed[rim].mean() < 0.3 and trimmed[subject == 1].min() > 0.9
+
+
+@pytest.mark.parametrize("mask", [0.0, 1.0])
+def test_an_empty_and_a_full_mask_stay_what_they_are(mask):
+    flat = torch.full((1, 1, 16, 16), mask)
+    assert torch.equal(trim_mask(flat, torch.zeros(1, 4, 16, 16)), flat)
 
 
 def streams(seed: int) -> tuple:

@@ -14,6 +14,7 @@ from layerfusion.method.priors import token_grid
 
 # Few are needed: the threshold between two classes settles geometrically.
 ROUNDS = 10
+EDGE = 0.1  # how far in from its edge a mask is doubted, of the latent's short side
 
 
 def subject_mask(
@@ -48,6 +49,34 @@ def subject_mask(
     return stretched.clamp(0, 1).unflatten(-1, size)
 
 
+def trim_mask(
+    mask: Float32[Tensor, "B 1 h w"], foreground: Float32[Tensor, "B C h w"]
+) -> Float32[Tensor, "B 1 h w"]:
+    """m · max(q, m₀), the mask cut back to the outline of the subject.
+
+        q = d⁴ / (d⁴ + 4v²),     d² = |x̂_FG − b|²,     m₀: the least of m within `EDGE`
+
+    b and v are mean and variance of x̂_FG outside the mask: of the backdrop that a foreground is generated on. The grids
+    of attention are coarse, so that a mask reaches beyond the subject, and the detail there is that of the backdrop: a
+    rim of grey. Far inside the mask is believed, since a subject may be of the backdrop's colour.
+
+    Args:
+        mask: m, (B, 1, h, w), as `subject_mask` finds it.
+        foreground: x̂_FG, (B, C, h, w), float32.
+
+    Returns:
+        (B, 1, h, w), nowhere above the mask.
+    """
+    outside = (1 - mask) / (1 - mask).sum((-2, -1), keepdim=True).clamp_min(1e-6)
+    backdrop = (outside * foreground).sum((-2, -1), keepdim=True)
+    distance = (foreground - backdrop).square().sum(1, keepdim=True)
+    variance = (outside * distance).sum((-2, -1), keepdim=True)
+    subject = distance.square() / (distance.square() + 4 * variance.square()).clamp_min(1e-12)
+    reach = round(EDGE * min(mask.shape[-2:]))
+    inner = -F.max_pool2d(-mask, 2 * reach + 1, stride=1, padding=reach)
+    return mask * torch.maximum(subject, inner)
+
+
 def transfer_detail(
     foreground: Float32[Tensor, "B C h w"],
     blended: Float32[Tensor, "B C h w"],
@@ -61,7 +90,7 @@ def transfer_detail(
 
     Args:
         foreground, blended: x̂, the clean latents that the streams predict, (B, C, h, w), float32.
-        mask: m, (B, 1, h, w), as `subject_mask` finds it.
+        mask: m, (B, 1, h, w), as `trim_mask` leaves it.
         strength: κ; 0 leaves the blended latent as it is.
         light: η; 1 keeps the blended stream's mean inside the mask, 0 takes the foreground's, unlit.
 
