@@ -1,14 +1,25 @@
-"""Layers that add up, measured on the embedded model: `python -m recipes.mini.layered`.
+"""Layers that add up, measured on the embedded model.
 
-Writes `layered.json` and, with `--sheet`, the contact sheet of every subject. Seeds are the command's own; no constant
-of the relighting was chosen by them.
+    python -m recipes.mini.layered
+
+Four parts, each on pictures of its own that nothing was chosen on:
+
+    subjects   the paper's blend, the model's own and the relit foreground side by side, each subject in every scene
+    truth      PSNR against rendered composites: naive paste, Reinhard transfer, blended, layered
+    stacks     every subject at a few seeds: boxes, what the layers add up to (here, in Krita and in GIMP), edits
+    sheet      the same triplets as a contact sheet, beside the paper's blend
+
+Writes `layered.json` and `layered.md` into `--out`, and the sheet. Pictures are kept in `--work` batch by batch, and
+parts in the JSON file: `--resume` goes on from there, also with other parts of the same commit.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,23 +32,52 @@ from PIL import Image
 from benchmarks.machine import conditions
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
 from layerfusion.decoding import decode_picture
-from layerfusion.drawing import Tile, sheet
-from layerfusion.evaluation.measures import Line, bootstrap, fit, interior, wholeness
+from layerfusion.drawing import Tile, picture_of, sheet
+from layerfusion.evaluation.measures import bootstrap, interior, wholeness
 from layerfusion.files import atomic_write
-from layerfusion.layers import Layer, LayerStack
 from layerfusion.models import Vocabulary, defaults_for, load_pipeline, model_folder, read_vocabulary
 from layerfusion.relighting import Relit, relight
-from layerfusion.transparency import settle_alpha
-from recipes.mini import checks
+from recipes.mini import checks, frontier, layered_page, stacks
 from recipes.mini.held import encode_picture, harmonize
-from recipes.mini.triplets import INDEPENDENT, Case, Sampling, Triplets, generate
+from recipes.mini.triplets import INDEPENDENT, STREAMS, Case, Sampling, Triplets, array, generate, pixels, tensors
 from recipes.mini.world import World
 
 SEEDS = 91_000_000
-SUBJECTS = ("penguin", "duck", "car", "teddy bear", "mushroom", "wine glass", "candle", "flamingo")
+SUBJECTS = ("penguin", "fox", "elephant", "apple", "car", "teddy bear", "duck", "mushroom")
 WHOLE = 0.95  # wholeness above which the blended subject has lost nothing
-PLAINLY_SEEN = 8 / 255  # alpha
-STREAMS = ("foreground", "background", "blended")
+DRAWS = 1000  # of every bootstrap
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every part is measured with. `config` is the model's own where it is None; `work` is where pictures lie."""
+
+    pipe: LayerFusionPipeline
+    world: World
+    config: LayerFusionConfig | None
+    sampling: Sampling
+    work: Path
+
+    def draw(self, cases: Sequence[Case], config: LayerFusionConfig | None) -> Triplets:
+        """The triplets of the cases as 8-bit files hold them; a batch that lies in `work` is not drawn again."""
+        parts = []
+        for start in range(0, len(cases), self.sampling.batch):
+            batch = tuple(cases[start : start + self.sampling.batch])
+            path = self.work / f"{digest((batch, config, self.sampling))}.npz"
+            if not path.exists():
+                drawn = generate(self.pipe, self.world, batch, config, self.sampling)
+                with atomic_write(path) as temporary, temporary.open("wb") as file:
+                    np.savez(file, **{name: pixels(getattr(drawn, name)) for name in (*STREAMS, "composite")})
+                print(f"{path.name}: {len(batch)} triplets", flush=True)
+            with np.load(path) as kept:
+                parts.append([np.float32(kept[name]) / 255 for name in (*STREAMS, "composite")])
+        foreground, background, blended, composite = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Triplets(tuple(cases), foreground, background, blended, composite)
+
+
+def digest(key: Any) -> str:
+    """A name for what dataclasses of plain values say."""
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def known_world(pipe: LayerFusionPipeline, build: Path, vocabulary: Vocabulary | None) -> World:
@@ -49,147 +89,90 @@ def known_world(pipe: LayerFusionPipeline, build: Path, vocabulary: Vocabulary |
     return world
 
 
-def tensors(*pictures: np.ndarray) -> list[torch.Tensor]:
-    """(N, H, W, C) arrays as (N, C, H, W) tensors."""
-    return [torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, 1).float() for picture in pictures]
-
-
-def array(picture: torch.Tensor) -> np.ndarray:
-    """(N, C, H, W) as an (N, H, W, C) array."""
-    return picture.movedim(1, -1).numpy()
-
-
-def settled(triplets: Triplets) -> Triplets:
-    """The triplets with clean alpha."""
-    return replace(triplets, foreground=array(settle_alpha(tensors(triplets.foreground)[0])))
-
-
 def relit(triplets: Triplets) -> Relit:
     """Their layers."""
     return relight(*tensors(*(getattr(triplets, name) for name in STREAMS)))
 
 
-def summary(values: np.ndarray) -> dict[str, Any]:
-    """Mean with its bootstrap interval, tenth percentile, least, and how many: NaN are left out."""
-    known = values[np.isfinite(values)]
-    interval = bootstrap(lambda drawn: float(known[drawn].mean()), len(known))
-    return {
-        "mean": float(known.mean()),
-        "interval": list(interval),
-        "tenth_percentile": float(np.quantile(known, 0.1)),
-        "least": float(known.min()),
-        "cases": len(known),
-    }
+def interval(statistic: Callable[[np.ndarray], float], cases: int) -> dict[str, float]:
+    """A statistic of all cases, and the ends of its bootstrap interval of 95 %."""
+    low, high = bootstrap(statistic, cases, draws=DRAWS)
+    return {"value": float(statistic(np.arange(cases))), "low": low, "high": high, "cases": cases}
 
 
-def light(
-    world: World, triplets: Triplets, unlit: dict[tuple[str, int], np.ndarray], shown: np.ndarray
-) -> dict[str, Any]:
-    """Slope and r of the subject's gain in `shown` on the scene's true gain; the interval is over the subjects.
-
-    As `checks.harmonization`: gains are averaged over the subjects of a scene, then fitted over scenes and channels.
-    """
-    points = np.full((len(SUBJECTS), len(world.scenes), 3, 2), np.nan)
-    scenes = [scene.key for scene in world.scenes]
-    for i, case in enumerate(triplets.cases):
-        one = replace(triplets, cases=(case,), foreground=triplets.foreground[i : i + 1])
-        _, found = checks.harmonization(world, one, unlit, shown[i : i + 1])
-        if len(found):
-            points[SUBJECTS.index(case.obj), scenes.index(case.scene)] = found[0]
-    points = points[np.isfinite(points).any((1, 2, 3))]
-
-    def line(drawn: np.ndarray) -> Line:
-        known = points[drawn]
-        mean = np.nansum(known, axis=0) / np.isfinite(known).sum(0).clip(min=1)
-        mean[~np.isfinite(known).any(0)] = np.nan
-        return fit(mean[..., 0], mean[..., 1])
-
-    whole = line(np.arange(len(points)))
-    interval = bootstrap(lambda drawn: line(drawn).slope, len(points))
-    return {"slope": whole.slope, "slope_interval": list(interval), "r": whole.r, "subjects": len(points)}
+def mean(values: np.ndarray) -> dict[str, float]:
+    """The mean of what is known, with its interval; NaN where nothing is."""
+    known = values[np.isfinite(values)] if np.isfinite(values).any() else np.full(1, np.nan)
+    return interval(lambda at: float(known[at].mean()), len(known))
 
 
-def subjects_over_scenes(
-    pipe: LayerFusionPipeline, world: World, config: LayerFusionConfig | None, sampling: Sampling, subjects: int
-) -> dict[str, Any]:
-    """Wholeness and light of the blended and of the relit subject, and how near layered and blended are."""
+# --- subjects ---------------------------------------------------------------------------------------------------------
+
+
+def subjects_over_scenes(bench: Bench, subjects: int) -> dict[str, Any]:
+    """The paper's blend, the model's own, relit and layered on the same cases; differences are paired case by case."""
+    world = bench.world
     cases = [Case(o, scene.key, SEEDS + k) for k, o in enumerate(SUBJECTS[:subjects]) for scene in world.scenes]
-    alone = [Case(o, world.scenes[0].key, SEEDS + k) for k, o in enumerate(SUBJECTS[:subjects])]
-    unlit = {
-        (case.obj, case.seed): picture
-        for case, picture in zip(alone, generate(pipe, world, alone, INDEPENDENT, sampling).foreground, strict=True)
+    unlit = checks.unlit_of(bench.draw([case for case in cases if case.scene == world.scenes[0].key], INDEPENDENT))
+    paper, own = bench.draw(cases, LayerFusionConfig.paper()), bench.draw(cases, bench.config)
+    layers = relit(own)
+    real = checks.real_triplets(world, cases)
+    shown = {
+        "paper": paper,
+        "own": own,
+        "relit": replace(own, blended=array(layers.relit)[..., :3]),
+        "layered": replace(own, blended=array(layers.layered)),
     }
-    triplets = settled(generate(pipe, world, cases, config, sampling))
-    layers = relit(triplets)
-    lit, layered, alpha = array(layers.relit)[..., :3], array(layers.layered), triplets.foreground[..., 3]
-    of = {
-        name: np.array([wholeness(p, f[..., :3], f[..., 3]) for p, f in zip(shown, triplets.foreground, strict=True)])
-        for name, shown in (("blended", triplets.blended), ("relit", lit))
-    }
-    inside = [interior(a) for a in alpha]
-    distance = np.array(
-        [255 * np.abs(a - b)[w].mean() for a, b, w in zip(layered, triplets.blended, inside, strict=True) if w.any()]
-    )
-    whole = of["blended"][[bool(w.any()) for w in inside]] > WHOLE
+    rows = {"real renders": frontier.measure(world, real, checks.unlit_of(real))}
+    rows |= {name: frontier.measure(world, triplets, unlit) for name, triplets in shown.items()}
     return {
-        "wholeness": {name: summary(values) for name, values in of.items()},
-        "light": {
-            "blended": light(world, triplets, unlit, triplets.blended),
-            "relit": light(world, triplets, unlit, lit),
+        "subjects": list(SUBJECTS[:subjects]),
+        "scenes": len(world.scenes),
+        "rows": rows,
+        "paired": {
+            f"{a} − {b}": paired(world, shown[a], shown[b], unlit)
+            for a, b in (("own", "paper"), ("relit", "paper"), ("relit", "own"))
         },
-        "layered_from_blended_inside_255": {
-            "where_blended_is_whole": {**summary(distance[whole]), "most": float(distance[whole].max())}
-            if whole.any()
-            else None,
-            "everywhere": summary(distance),
-        },
-        "layered_from_stack_255": max(from_stack(triplets, layers, i) for i in range(len(cases))),
+        "layered_from_blended_255": from_blended(own, array(layers.layered)),
     }
 
 
-def from_stack(triplets: Triplets, layers: Relit, index: int) -> int:
-    """The largest difference, in 255ths, of `layered` and the composite of the layers as 8-bit files hold them."""
-
-    def pixels(picture: np.ndarray) -> np.ndarray:
-        return (255 * picture).round().astype(np.uint8)
-
-    shadow, glow, lit = (array(x)[index] for x in (layers.shadow, layers.light, layers.relit))
-    height, width = triplets.background.shape[1:3]
-    stack = LayerStack(
-        width,
-        height,
-        [
-            Layer("background", pixels(triplets.background[index])),
-            Layer("shadow", pixels(shadow), blend="multiply"),
-            Layer("light", pixels(glow), blend="screen"),
-            Layer("relit", pixels(lit)),
-        ],
-    )
-    composite = np.asarray(stack.composite())[..., :3].astype(int)
-    return int(np.abs(composite - pixels(array(layers.layered)[index])).max())
-
-
-def boxes(pipe: LayerFusionPipeline, world: World, sampling: Sampling, count: int) -> dict[str, Any]:
-    """How many foregrounds have a tight box: what is visible at all, against what is plainly seen, with clean alpha."""
-    cases = [
-        Case(world.objects[k % len(world.objects)].key, world.scenes[5 * k % len(world.scenes)].key, SEEDS + 500 + k)
-        for k in range(count)
+def paired(world: World, a: Triplets, b: Triplets, unlit: dict[tuple[str, int], np.ndarray]) -> dict[str, Any]:
+    """By how much each measure of a is above that of b on the same cases, which are drawn together."""
+    scenes = [case.scene for case in a.cases]
+    gains = [checks.case_gains(world, triplets, unlit) for triplets in (a, b)]
+    whole = [
+        np.array([wholeness(p, f[..., :3], f[..., 3]) for p, f in zip(t.blended, t.foreground, strict=True)])
+        for t in (a, b)
     ]
-    decoded = generate(pipe, world, cases, None, sampling).foreground
-    slack = {}
-    for name, pictures in (("decoded", decoded), ("settled", array(settle_alpha(tensors(decoded)[0])))):
-        pairs = [(box(a >= 0.5 / 255), box(a >= PLAINLY_SEEN)) for a in pictures[..., 3]]
-        slack[name] = np.array([np.abs(a - b).max() for a, b in pairs])
-    return {
-        name: {"tight_within_2_pixels": float((values <= 2).mean()), "most_pixels": int(values.max())}
-        for name, values in slack.items()
+
+    def light(name: str) -> Callable[[np.ndarray], float]:
+        def difference(at: np.ndarray) -> float:
+            lines = [checks.regress([scenes[i] for i in at], gain[at])[0] for gain in gains]
+            return float(getattr(lines[0], name) - getattr(lines[1], name))
+
+        return difference
+
+    return {"wholeness": mean(whole[0] - whole[1])} | {
+        name: interval(light(name), len(scenes)) for name in ("slope", "r")
     }
 
 
-def box(seen: np.ndarray) -> np.ndarray:
-    """(left, top, right, bottom) of a region (H, W); zeros where it is empty."""
-    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) if len(rows) else np.zeros(4, int)
+def from_blended(triplets: Triplets, layered: np.ndarray) -> dict[str, Any]:
+    """Mean difference of layered and blended inside the subject, in 255ths, where the blended subject is whole.
+
+    `of`: how many subjects have an inside at all.
+    """
+    distances, solid = [], 0
+    for f, p, shown in zip(triplets.foreground, triplets.blended, layered, strict=True):
+        inside = interior(f[..., 3])
+        solid += bool(inside.any())
+        if wholeness(p, f[..., :3], f[..., 3]) > WHOLE:
+            distances.append(255 * np.abs(shown - p)[inside].mean())
+    return mean(np.array(distances)) | {"most": max(distances, default=None), "of": solid}
+
+
+# --- truth ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -220,8 +203,8 @@ def reinhard(foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
     """The foreground's colour with the background's mean and deviation in Lab (Reinhard et al. 2001): (H, W, 3)."""
     lab, target = (cv2.cvtColor(np.ascontiguousarray(x[..., :3]), cv2.COLOR_RGB2Lab) for x in (foreground, background))
     seen = foreground[..., 3] > 0.5
-    mean, deviation = lab[seen].mean(0), np.maximum(lab[seen].std(0), 1e-3)
-    moved = (lab - mean) / deviation * target.std((0, 1)) + target.mean((0, 1))
+    centre, deviation = lab[seen].mean(0), np.maximum(lab[seen].std(0), 1e-3)
+    moved = (lab - centre) / deviation * target.std((0, 1)) + target.mean((0, 1))
     return np.clip(cv2.cvtColor(moved.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
 
 
@@ -235,109 +218,149 @@ def psnr_inside(picture: np.ndarray, truth: np.ndarray, alpha: np.ndarray) -> fl
     return float(-10 * np.log10((alpha[..., None] * (picture - truth) ** 2).sum() / (3 * alpha.sum())))
 
 
-def against_truth(
-    pipe: LayerFusionPipeline, world: World, config: LayerFusionConfig | None, sampling: Sampling, count: int
-) -> dict[str, Any]:
+def against_truth(bench: Bench, count: int) -> dict[str, Any]:
     """PSNR inside the foreground of rendered composites, for two blended pictures that could be had of the same layers.
 
     `generated`: the sprite and the scene are held, the model generates the blended stream (`recipes.mini.held`).
     `autoencoded`: the true composite after one trip through the autoencoder, the best a latent model could do.
     """
-    truth = rendered(world, count)
+    pipe, truth = bench.pipe, rendered(bench.world, count)
     generated, autoencoded = [], []
     with torch.no_grad():
-        for start in range(0, count, sampling.batch):
-            at = slice(start, start + sampling.batch)
-            prompts, seeds = zip(*((case.prompts(world), case.seed) for case in truth.cases[at]), strict=True)
-            held = (truth.foreground[at], truth.background[at])
-            generated.append(harmonize(pipe, prompts, *held, seeds, config, sampling))
-            latents = encode_picture(pipe, *tensors(truth.picture[at]))
-            autoencoded.append(array(decode_picture(pipe.vae, latents)))
+        for start in range(0, count, bench.sampling.batch):
+            at = slice(start, start + bench.sampling.batch)
+            prompts, seeds = zip(*((case.prompts(bench.world), case.seed) for case in truth.cases[at]), strict=True)
+            path = bench.work / f"{digest((truth.cases[at], bench.config, bench.sampling))}-held.npz"
+            if not path.exists():
+                held = (truth.foreground[at], truth.background[at])
+                blended = harmonize(pipe, prompts, *held, seeds, bench.config, bench.sampling)
+                with atomic_write(path) as temporary, temporary.open("wb") as file:
+                    np.savez(file, blended=pixels(blended))
+                print(f"{path.name}: {len(seeds)} blended", flush=True)
+            with np.load(path) as kept:
+                generated.append(np.float32(kept["blended"]) / 255)
+            autoencoded.append(array(decode_picture(pipe.vae, encode_picture(pipe, *tensors(truth.picture[at])))))
+    return {
+        "generated": psnr_of_each(truth, np.concatenate(generated)),
+        "autoencoded": psnr_of_each(truth, np.concatenate(autoencoded)),
+    }
+
+
+def psnr_of_each(truth: Truth, blended: np.ndarray) -> dict[str, Any]:
+    """PSNR of every way to set the foreground in, and how far layered is ahead of each on the same composite."""
     alpha = truth.foreground[..., 3]
-    results: dict[str, Any] = {}
-    for name, parts in (("generated", generated), ("autoencoded", autoencoded)):
-        blended = np.concatenate(parts)
-        layered = array(relight(*tensors(truth.foreground, truth.background, blended)).layered)
-        shown = {
-            "naive paste": laid_over(truth.background, truth.foreground[..., :3], alpha),
-            "Reinhard transfer": np.stack(
-                [
-                    laid_over(b, reinhard(f, b), f[..., 3])
-                    for f, b in zip(truth.foreground, truth.background, strict=True)
-                ]
-            ),
-            "blended": blended,
-            "layered": layered,
-        }
-        values = {
-            key: np.array([psnr_inside(*three) for three in zip(pictures, truth.picture, alpha, strict=True)])
-            for key, pictures in shown.items()
-        }
-        results[name] = {key: summary(value) for key, value in values.items()} | {
-            "layered_ahead_of": {key: float((values["layered"] > values[key]).mean()) for key in list(shown)[:3]}
-        }
-    return results
+    shown = {
+        "naive paste": laid_over(truth.background, truth.foreground[..., :3], alpha),
+        "Reinhard transfer": np.stack(
+            [laid_over(b, reinhard(f, b), f[..., 3]) for f, b in zip(truth.foreground, truth.background, strict=True)]
+        ),
+        "blended": blended,
+        "layered": array(relight(*tensors(truth.foreground, truth.background, blended)).layered),
+    }
+    values = {
+        key: np.array([psnr_inside(*three) for three in zip(pictures, truth.picture, alpha, strict=True)])
+        for key, pictures in shown.items()
+    }
+    ahead = {key: values["layered"] - value for key, value in values.items() if key != "layered"}
+    return {
+        "db": {key: mean(value) for key, value in values.items()},
+        "layered_ahead_db": {key: mean(by) | {"in": int((by > 0).sum())} for key, by in ahead.items()},
+    }
 
 
-def contact_sheet(
-    pipe: LayerFusionPipeline, world: World, config: LayerFusionConfig | None, sampling: Sampling, seeds: int
-) -> Image.Image:
-    """Every subject with `seeds` seeds, the scenes in turn: foreground, background, paper's blend, ours, layered."""
-    cases = [
+# --- stacks and sheet -------------------------------------------------------------------------------------------------
+
+
+def everybody(world: World, seeds: int) -> list[Case]:
+    """Every subject with `seeds` seeds, the scenes in turn."""
+    return [
         Case(spec.key, world.scenes[(k + 5 * seed) % len(world.scenes)].key, SEEDS + 2000 + seed)
         for k, spec in enumerate(world.objects)
         for seed in range(seeds)
     ]
-    paper = generate(pipe, world, cases, LayerFusionConfig(), sampling).blended
-    ours = settled(generate(pipe, world, cases, config, sampling))
+
+
+def contact_sheet(bench: Bench, seeds: int) -> Image.Image:
+    """`everybody`: foreground, background, paper's blend, ours, layered."""
+    cases = everybody(bench.world, seeds)
+    paper, ours = bench.draw(cases, LayerFusionConfig.paper()).blended, bench.draw(cases, bench.config)
     columns = (ours.foreground, ours.background, paper, ours.blended, array(relit(ours).layered))
     names = ("foreground", "background", "paper's blend", "ours", "layered")
 
     def tiles(index: int) -> list[Tile]:
         labels = [cases[index].obj, cases[index].scene, *names[2:]]
-        pictures = (Image.fromarray((255 * column[index]).round().astype(np.uint8)) for column in columns)
-        return [Tile(picture, label) for picture, label in zip(pictures, labels, strict=True)]
+        return [Tile(picture_of(column[index]), label) for column, label in zip(columns, labels, strict=True)]
 
-    rows = [[tile for k in range(seeds) for tile in tiles(i * seeds + k)] for i in range(len(world.objects))]
+    rows = [[tile for k in range(seeds) for tile in tiles(i * seeds + k)] for i in range(len(bench.world.objects))]
     subtitle = f"{len(rows)} subjects, seeds {SEEDS + 2000} to {SEEDS + 1999 + seeds}, none chosen: {', '.join(names)}"
     return sheet(rows, (128, 128), "Every subject of the embedded model", subtitle)
 
 
-def main() -> None:
-    """Measure and write."""
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="mini", help="a preset's name or a model's folder")
     parser.add_argument("--config", type=json.loads, help="switches as JSON; the model's own where left out")
-    parser.add_argument("--subjects", type=int, default=len(SUBJECTS), help=f"over every scene, up to {len(SUBJECTS)}")
-    parser.add_argument("--foregrounds", type=int, default=100, help="whose bounding boxes are measured")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS), help="parts to measure")
+    parser.add_argument("--subjects", type=int, default=6, help=f"over every scene, up to {len(SUBJECTS)}")
     parser.add_argument("--composites", type=int, default=68, help="rendered composites to compare with")
+    parser.add_argument("--seeds", type=int, default=3, help="of every subject, for the stacks and the sheet")
+    parser.add_argument("--programs", type=int, default=3, help="triplets that Krita and GIMP composite")
     parser.add_argument("--passes", type=int, choices=(1, 8), default=8, help="passes of the transparent decoder")
     parser.add_argument("--build", type=Path, default=Path("build/world"), help="where the sprites lie or go")
-    parser.add_argument("--out", type=Path, default=Path("build/layered"), help="folder of layered.json")
-    parser.add_argument("--sheet", type=int, metavar="SEEDS", help="only draw sheet.webp, with so many seeds")
-    args = parser.parse_args()
+    parser.add_argument("--work", type=Path, default=Path("build/layered"), help="where the pictures are kept")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of layered.json and layered.md")
+    parser.add_argument("--resume", action="store_true", help="keep what --work and layered.json already hold")
+    return parser.parse_args()
+
+
+PARTS: dict[str, Callable[[Bench, argparse.Namespace], dict[str, Any]]] = {
+    "subjects": lambda bench, args: subjects_over_scenes(bench, args.subjects),
+    "truth": lambda bench, args: against_truth(bench, args.composites),
+    "stacks": lambda bench, args: stacks.measure(
+        bench.draw(everybody(bench.world, args.seeds), bench.config), args.programs
+    ),
+    "sheet": lambda bench, args: save_sheet(bench, args.seeds, args.out / "images" / "mini" / "layered.webp"),
+}
+
+
+def save_sheet(bench: Bench, seeds: int, path: Path) -> dict[str, Any]:
+    """Draw the sheet, and say how many triplets are on it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = contact_sheet(bench, seeds)
+    with atomic_write(path) as temporary:
+        picture.save(temporary, "WEBP", quality=88, method=6)
+    return {"subjects": len(bench.world.objects), "seeds": seeds}
+
+
+def main() -> None:
+    """Measure what is not known yet, and write."""
+    args = parsed()
     pipe = load_pipeline(args.model)
     pipe.set_progress_bar_config(disable=True)
-    defaults = defaults_for(args.model)
-    sampling = Sampling(defaults.steps, defaults.guidance_scale, passes=args.passes)
-    folder = model_folder(args.model)
+    defaults, folder = defaults_for(args.model), model_folder(args.model)
     world = known_world(pipe, args.build, read_vocabulary(folder) if folder else None)
     config = None if args.config is None else LayerFusionConfig.from_dict(args.config)
-    args.out.mkdir(parents=True, exist_ok=True)
-    if args.sheet:
-        contact_sheet(pipe, world, config, sampling, args.sheet).save(args.out / "sheet.webp", quality=88, method=6)
-        return
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "subjects": lambda: subjects_over_scenes(pipe, world, config, sampling, args.subjects),
-        "truth": lambda: against_truth(pipe, world, config, sampling, args.composites),
-        "boxes": lambda: boxes(pipe, world, sampling, args.foregrounds),
-    }
+    sampling = Sampling(defaults.steps, defaults.guidance_scale, batch=6, passes=args.passes)
+
+    path = args.out / "layered.json"
     results: dict[str, Any] = {"conditions": conditions(), "config": args.config}
-    for name, measure in parts.items():
-        results[name] = measure()
-        print(name, json.dumps(results[name], indent=2), flush=True)
-    with atomic_write(args.out / "layered.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=2) + "\n")
+    if args.resume and path.exists():
+        results = json.loads(path.read_text(encoding="utf-8"))
+    else:
+        shutil.rmtree(args.work, ignore_errors=True)
+    args.work.mkdir(parents=True, exist_ok=True)
+    bench = Bench(pipe, world, config, sampling, args.work)
+    for name in args.only:
+        if name not in results:
+            results[name] = PARTS[name](bench, args)
+            with atomic_write(path) as temporary:
+                text = json.dumps(results, indent=1, ensure_ascii=False, default=float)
+                temporary.write_text(text + "\n", encoding="utf-8")
+            print(f"{name}: measured", flush=True)
+    layered_page.write(results, args.out)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,22 @@ from layerfusion import LayerFusionConfig, LayerFusionOutput, LayerFusionPipelin
 from recipes.mini.world import World, article
 
 INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
+STREAMS = ("foreground", "background", "blended")
+
+
+def tensors(*pictures: np.ndarray) -> list[torch.Tensor]:
+    """(N, H, W, C) arrays as (N, C, H, W) tensors."""
+    return [torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, 1).float() for picture in pictures]
+
+
+def array(picture: torch.Tensor) -> np.ndarray:
+    """(N, C, H, W) as an (N, H, W, C) array."""
+    return picture.movedim(1, -1).numpy()
+
+
+def pixels(picture: np.ndarray) -> np.ndarray:
+    """[0, 1] as 8 bits."""
+    return (255 * picture).round().astype(np.uint8)
 
 
 @dataclass(frozen=True)
