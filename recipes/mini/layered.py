@@ -2,12 +2,14 @@
 
     python -m recipes.mini.layered
 
-Four parts, each on pictures of its own that nothing was chosen on:
+Five parts, each on pictures of its own that nothing was chosen on:
 
     subjects   the paper's blend, the model's own and the relit foreground side by side, each subject in every scene
+    dial       the model's own blend from faithful to harmonized, on the first of these subjects
     truth      PSNR against rendered composites: naive paste, Reinhard transfer, blended, layered
-    stacks     every subject at a few seeds: boxes, what the layers add up to (here, in Krita and in GIMP), edits
-    sheet      the same triplets as a contact sheet, beside the paper's blend
+    stacks     those of `subjects`, and every subject at a few seeds: boxes, what the layers add up to (here, in Krita
+               and in GIMP), edits
+    sheet      every subject at a few seeds as a contact sheet, beside the paper's blend
 
 Writes `layered.json` and `layered.md` into `--out`, and the sheet. Pictures are kept in `--work` batch by batch, and
 parts in the JSON file: `--resume` goes on from there, also with other parts of the same commit.
@@ -28,6 +30,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from benchmarks.machine import conditions
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
@@ -36,14 +39,26 @@ from layerfusion.drawing import Tile, picture_of, sheet
 from layerfusion.evaluation.measures import bootstrap, interior, wholeness
 from layerfusion.files import atomic_write
 from layerfusion.models import Vocabulary, defaults_for, load_pipeline, model_folder, read_vocabulary
-from layerfusion.relighting import Relit, relight
+from layerfusion.relighting import relight
 from recipes.mini import checks, frontier, layered_page, stacks
 from recipes.mini.held import encode_picture, harmonize
-from recipes.mini.triplets import INDEPENDENT, STREAMS, Case, Sampling, Triplets, array, generate, pixels, tensors
+from recipes.mini.triplets import (
+    INDEPENDENT,
+    STREAMS,
+    Case,
+    Sampling,
+    Triplets,
+    array,
+    generate,
+    pixels,
+    relit,
+    tensors,
+)
 from recipes.mini.world import World
 
 SEEDS = 91_000_000
 SUBJECTS = ("penguin", "fox", "elephant", "apple", "car", "teddy bear", "duck", "mushroom")
+HARMONIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 WHOLE = 0.95  # wholeness above which the blended subject has lost nothing
 DRAWS = 1000  # of every bootstrap
 
@@ -63,14 +78,14 @@ class Bench:
         parts = []
         for start in range(0, len(cases), self.sampling.batch):
             batch = tuple(cases[start : start + self.sampling.batch])
-            path = self.work / f"{digest((batch, config, self.sampling))}.npz"
+            path = self.work / f"{digest((batch, config, self.sampling))}.safetensors"
             if not path.exists():
                 drawn = generate(self.pipe, self.world, batch, config, self.sampling)
-                with atomic_write(path) as temporary, temporary.open("wb") as file:
-                    np.savez(file, **{name: pixels(getattr(drawn, name)) for name in (*STREAMS, "composite")})
+                with atomic_write(path) as temporary:
+                    save_file({name: pixels(getattr(drawn, name)) for name in (*STREAMS, "composite")}, temporary)
                 print(f"{path.name}: {len(batch)} triplets", flush=True)
-            with np.load(path) as kept:
-                parts.append([np.float32(kept[name]) / 255 for name in (*STREAMS, "composite")])
+            kept = load_file(path)
+            parts.append([np.float32(kept[name]) / 255 for name in (*STREAMS, "composite")])
         foreground, background, blended, composite = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Triplets(tuple(cases), foreground, background, blended, composite)
 
@@ -89,11 +104,6 @@ def known_world(pipe: LayerFusionPipeline, build: Path, vocabulary: Vocabulary |
     return world
 
 
-def relit(triplets: Triplets) -> Relit:
-    """Their layers."""
-    return relight(*tensors(*(getattr(triplets, name) for name in STREAMS)))
-
-
 def interval(statistic: Callable[[np.ndarray], float], cases: int) -> dict[str, float]:
     """A statistic of all cases, and the ends of its bootstrap interval of 95 %."""
     low, high = bootstrap(statistic, cases, draws=DRAWS)
@@ -109,10 +119,14 @@ def mean(values: np.ndarray) -> dict[str, float]:
 # --- subjects ---------------------------------------------------------------------------------------------------------
 
 
+def in_every_scene(world: World, subjects: int) -> list[Case]:
+    """Each subject at one seed over every scene."""
+    return [Case(name, scene.key, SEEDS + k) for k, name in enumerate(SUBJECTS[:subjects]) for scene in world.scenes]
+
+
 def subjects_over_scenes(bench: Bench, subjects: int) -> dict[str, Any]:
     """The paper's blend, the model's own, relit and layered on the same cases; differences are paired case by case."""
-    world = bench.world
-    cases = [Case(o, scene.key, SEEDS + k) for k, o in enumerate(SUBJECTS[:subjects]) for scene in world.scenes]
+    world, cases = bench.world, in_every_scene(bench.world, subjects)
     unlit = checks.unlit_of(bench.draw([case for case in cases if case.scene == world.scenes[0].key], INDEPENDENT))
     paper, own = bench.draw(cases, LayerFusionConfig.paper()), bench.draw(cases, bench.config)
     layers = relit(own)
@@ -135,6 +149,19 @@ def subjects_over_scenes(bench: Bench, subjects: int) -> dict[str, Any]:
         },
         "layered_from_blended_255": from_blended(own, array(layers.layered)),
     }
+
+
+def dial(bench: Bench, subjects: int) -> dict[str, Any]:
+    """What `with_harmony` does to wholeness and light, on the same cases."""
+    world, cases = bench.world, in_every_scene(bench.world, subjects)
+    unlit = checks.unlit_of(bench.draw([case for case in cases if case.scene == world.scenes[0].key], INDEPENDENT))
+    own = bench.config or bench.pipe.defaults.config
+    rows = {}
+    for harmony in HARMONIES:
+        config = own.with_harmony(harmony)
+        triplets = bench.draw(cases, bench.config if config == own else config)
+        rows[f"{harmony:g}"] = frontier.measure(world, triplets, unlit)
+    return {"subjects": list(SUBJECTS[:subjects]), "scenes": len(world.scenes), "rows": rows}
 
 
 def paired(world: World, a: Triplets, b: Triplets, unlit: dict[tuple[str, int], np.ndarray]) -> dict[str, Any]:
@@ -230,15 +257,14 @@ def against_truth(bench: Bench, count: int) -> dict[str, Any]:
         for start in range(0, count, bench.sampling.batch):
             at = slice(start, start + bench.sampling.batch)
             prompts, seeds = zip(*((case.prompts(bench.world), case.seed) for case in truth.cases[at]), strict=True)
-            path = bench.work / f"{digest((truth.cases[at], bench.config, bench.sampling))}-held.npz"
+            path = bench.work / f"{digest((truth.cases[at], bench.config, bench.sampling))}-held.safetensors"
             if not path.exists():
                 held = (truth.foreground[at], truth.background[at])
                 blended = harmonize(pipe, prompts, *held, seeds, bench.config, bench.sampling)
-                with atomic_write(path) as temporary, temporary.open("wb") as file:
-                    np.savez(file, blended=pixels(blended))
+                with atomic_write(path) as temporary:
+                    save_file({"blended": pixels(blended)}, temporary)
                 print(f"{path.name}: {len(seeds)} blended", flush=True)
-            with np.load(path) as kept:
-                generated.append(np.float32(kept["blended"]) / 255)
+            generated.append(np.float32(load_file(path)["blended"]) / 255)
             autoencoded.append(array(decode_picture(pipe.vae, encode_picture(pipe, *tensors(truth.picture[at])))))
     return {
         "generated": psnr_of_each(truth, np.concatenate(generated)),
@@ -305,6 +331,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--config", type=json.loads, help="switches as JSON; the model's own where left out")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS), help="parts to measure")
     parser.add_argument("--subjects", type=int, default=6, help=f"over every scene, up to {len(SUBJECTS)}")
+    parser.add_argument("--dial", type=int, default=2, help="subjects of the dial")
     parser.add_argument("--composites", type=int, default=68, help="rendered composites to compare with")
     parser.add_argument("--seeds", type=int, default=3, help="of every subject, for the stacks and the sheet")
     parser.add_argument("--programs", type=int, default=3, help="triplets that Krita and GIMP composite")
@@ -318,9 +345,14 @@ def parsed() -> argparse.Namespace:
 
 PARTS: dict[str, Callable[[Bench, argparse.Namespace], dict[str, Any]]] = {
     "subjects": lambda bench, args: subjects_over_scenes(bench, args.subjects),
+    "dial": lambda bench, args: dial(bench, args.dial),
     "truth": lambda bench, args: against_truth(bench, args.composites),
     "stacks": lambda bench, args: stacks.measure(
-        bench.draw(everybody(bench.world, args.seeds), bench.config), args.programs
+        [
+            bench.draw(in_every_scene(bench.world, args.subjects), bench.config),
+            bench.draw(everybody(bench.world, args.seeds), bench.config),
+        ],
+        args.programs,
     ),
     "sheet": lambda bench, args: save_sheet(bench, args.seeds, args.out / "images" / "mini" / "layered.webp"),
 }

@@ -25,7 +25,7 @@ SHOWN = {"relit": ("wholeness", "wholeness, worst tenth", "slope", "r")}  # a re
 
 def write(results: dict[str, Any], folder: Path) -> None:
     """Write `layered.md` of the parts that were measured."""
-    parts = {"subjects": subjects, "truth": truth, "stacks": stacks, "sheet": sheet}
+    parts = {"subjects": subjects, "dial": dial, "truth": truth, "stacks": stacks, "sheet": sheet}
     conditions = results["conditions"]
     lines = [
         "# Layers, measured",
@@ -100,6 +100,26 @@ def subjects(part: dict[str, Any]) -> list[str]:
         cells = [span(row[m], "{:+.3f}") for m in ("wholeness", "slope", "r")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
+
+
+def dial(part: dict[str, Any]) -> list[str]:
+    """Wholeness and light at every mark of the dial."""
+    shown = ("slope", "wholeness", "r")
+    lines = [
+        "## The dial",
+        "",
+        f"`--harmony`, from the foreground's own colours to the scene's light: {', '.join(part['subjects'])}, each in "
+        f"{part['scenes']} scenes.",
+        "",
+        f"| harmony | {' | '.join(shown)} |",
+        f"|{' --- |' * (len(shown) + 1)}",
+    ]
+    for harmony, row in part["rows"].items():
+        lines.append(f"| {harmony} | {' | '.join(span(row[name], '{:.3f}') for name in shown)} |")
+    values = {name: [row[name]["value"] for row in part["rows"].values()] for name in ("slope", "wholeness")}
+    rising, falling = (sorted(values["slope"]), sorted(values["wholeness"], reverse=True))
+    met = values["slope"] == rising and values["wholeness"] == falling
+    return [*lines, "", f"The bar, monotone in both: {verdict(met)}."]
 
 
 def truth(part: dict[str, Any]) -> list[str]:

@@ -11,10 +11,9 @@ import numpy as np
 from layerfusion import LayerFusionPipeline
 from recipes.mini import checks
 from recipes.mini.checks import Check
-from recipes.mini.layered import array, relit
 from recipes.mini.page import Row
 from recipes.mini.probes import Probe
-from recipes.mini.triplets import INDEPENDENT, Case, Sampling, Triplets, generate
+from recipes.mini.triplets import INDEPENDENT, Case, Sampling, Triplets, array, generate, relit
 from recipes.mini.world import World
 
 SUBJECTS = ("penguin", "fox", "elephant", "apple", "car", "teddy bear")

@@ -31,9 +31,10 @@ EDITS: dict[str, Callable[[Layer], Layer]] = {
 }
 
 
-def measure(triplets: Triplets, programs: int) -> dict[str, Any]:
-    """Every figure over N triplets; the first, the last and some between are shown to other programs."""
-    made = [triplet(triplets, i) for i in range(len(triplets.cases))]
+def measure(drawn: Sequence[Triplets], programs: int) -> dict[str, Any]:
+    """Every figure over all triplets; the first, the last and some between are shown to other programs."""
+    made = [triplet(triplets, i) for triplets in drawn for i in range(len(triplets.cases))]
+    cases = [case for triplets in drawn for case in triplets.cases]
     stacks = [one.to_stack() for one in made]
     slack = np.array([tightness(stack["foreground"]) for stack in stacks])
     moves = [move(stack) for stack in stacks]
@@ -48,7 +49,7 @@ def measure(triplets: Triplets, programs: int) -> dict[str, Any]:
             "our composite of our .ora": max(again(s, t, "ora") for s, t in zip(stacks, made, strict=True)),
             **in_other_programs([(stacks[i], made[i]) for i in chosen]),
         },
-        "shown_to_programs": [f"{triplets.cases[i].obj}, {triplets.cases[i].scene}" for i in chosen],
+        "shown_to_programs": [f"{cases[i].obj}, {cases[i].scene}" for i in chosen],
         "moved": {
             "at_the_old_place_255": max(found["at_the_old_place"] for found in moves),
             "with_shadow_or_light": len(shadows),

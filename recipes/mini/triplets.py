@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from layerfusion import LayerFusionConfig, LayerFusionOutput, LayerFusionPipeline
+from layerfusion.relighting import Relit, relight
 from recipes.mini.world import World, article
 
 INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
@@ -107,3 +108,8 @@ def generate(
         assert isinstance(out, LayerFusionOutput)
         parts.append(tuple(np.asarray(x) for x in (out.foreground, out.background, out.blended, out.composite)))
     return Triplets(tuple(cases), *(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def relit(triplets: Triplets) -> Relit:
+    """Their layers."""
+    return relight(*tensors(*(getattr(triplets, name) for name in STREAMS)))

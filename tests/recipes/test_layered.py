@@ -107,14 +107,14 @@ def test_the_command_measures_and_goes_on(
     monkeypatch.setattr(layered, "load_pipeline", lambda model: pipe)
     monkeypatch.setattr(layered, "known_world", lambda *_: small)
     monkeypatch.setattr(layered, "defaults_for", lambda model: replace(pipe.defaults, steps=2))
-    numbers = {"subjects": 2, "composites": 3, "seeds": 1, "programs": 0, "passes": 1}
+    numbers = {"subjects": 2, "dial": 1, "composites": 3, "seeds": 1, "programs": 0, "passes": 1}
     options = [word for name, value in numbers.items() for word in (f"--{name}", str(value))]
     folders = ["--out", str(tmp_path), "--work", str(tmp_path / "work")]
     monkeypatch.setattr(sys, "argv", ["layered", *options, *folders])
     layered.main()
     results = json.loads((tmp_path / "layered.json").read_text())
     assert set(layered.PARTS) < set(results)
-    assert results["stacks"]["triplets"] == len(small.objects)
+    assert results["stacks"]["triplets"] == len(small.objects) + 2 * len(small.scenes)
     assert results["stacks"]["from_layered_255"]["our composite of our .ora"] <= 1
     assert results["truth"]["generated"]["db"]["layered"]["cases"] == 3
     page = (tmp_path / "layered.md").read_text()

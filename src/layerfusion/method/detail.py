@@ -49,9 +49,7 @@ def subject_mask(
     return stretched.clamp(0, 1).unflatten(-1, size)
 
 
-def trim_mask(
-    mask: Float32[Tensor, "B 1 h w"], foreground: Float32[Tensor, "B C h w"]
-) -> Float32[Tensor, "B 1 h w"]:
+def trim_mask(mask: Float32[Tensor, "B 1 h w"], foreground: Float32[Tensor, "B C h w"]) -> Float32[Tensor, "B 1 h w"]:
     """m · max(q, m₀), the mask cut back to the outline of the subject.
 
         q = d⁴ / (d⁴ + 4v²),     d² = |x̂_FG − b|²,     m₀: the least of m within `EDGE`
