@@ -73,11 +73,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--wait", type=int, default=60, help="seconds until Krita and GIMP have drawn themselves")
+    parser.add_argument("--only", nargs="*", help="pictures to draw, by the names of their files")
     parser.add_argument("--out", type=Path, default=DOCS / "layers")
     args = parser.parse_args()
     request = Request(foreground_prompt=PROMPTS[0], background_prompt=PROMPTS[1], seed=args.seed, device="cpu")
     stack: LayerStack = next(generate(Session.open(request), request)).triplet.to_stack()
-    save(contact_sheet(stack), args.out / "sheet.webp")
+    if not args.only or "sheet" in args.only:
+        save(contact_sheet(stack), args.out / "sheet.webp")
     programs: list[tuple[str, str, tuple[str, ...], Callable[[Path, Path], None]]] = [
         ("page-light", "html", ("chromium",), lambda source, out: page(source, "light", out)),
         ("page-dark", "html", ("chromium",), lambda source, out: page(source, "dark", out)),
@@ -86,12 +88,13 @@ def main() -> None:
         ("gimp", "psd", ("gimp", "xvfb-run", "import"), window(["gimp", "--no-splash"], args.wait)),
     ]
     for name, ending, needed, draw in programs:
-        if all(map(shutil.which, needed)):
+        if all(map(shutil.which, needed)) and (not args.only or name in args.only):
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / f"{name}-shown.png"
                 draw(write(stack, Path(folder) / f"fox.{ending}"), out)
                 with Image.open(out) as picture:
-                    save(picture, args.out / f"{name}.webp")
+                    # Without the empty screen round a window.
+                    save(picture.convert("RGB").crop(picture.convert("RGB").getbbox()), args.out / f"{name}.webp")
 
 
 if __name__ == "__main__":

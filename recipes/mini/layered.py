@@ -349,8 +349,9 @@ PARTS: dict[str, Callable[[Bench, argparse.Namespace], dict[str, Any]]] = {
     "truth": lambda bench, args: against_truth(bench, args.composites),
     "stacks": lambda bench, args: stacks.measure(
         [
-            bench.draw(in_every_scene(bench.world, args.subjects), bench.config),
-            bench.draw(everybody(bench.world, args.seeds), bench.config),
+            bench.draw(cases, bench.config)
+            for cases in (in_every_scene(bench.world, args.subjects), everybody(bench.world, args.seeds))
+            if cases
         ],
         args.programs,
     ),

@@ -61,11 +61,13 @@ def measure(drawn: Sequence[Triplets], programs: int) -> dict[str, Any]:
 
 def triplet(triplets: Triplets, index: int) -> Triplet:
     """One of them as the product's own, with its layers."""
-    names = ("foreground", "background", "blended", "composite")
-    pictures = {name: getattr(triplets, name)[index : index + 1] for name in names}
-    layers = relight(*tensors(*(pictures[name] for name in STREAMS)))
-    pictures |= {name: array(getattr(layers, name)) for name in ("relit", "shadow", "light", "layered")}
-    return Triplet(**{name: Image.fromarray(pixels(picture[0])) for name, picture in pictures.items()})
+    given = [getattr(triplets, name)[index : index + 1] for name in STREAMS]
+    layers = relight(*tensors(*given))
+    made = [array(getattr(layers, name)) for name in ("relit", "shadow", "light", "layered")]
+    foreground, background, blended, composite, relit, shadow, light, layered = (
+        Image.fromarray(pixels(picture[0])) for picture in (*given, triplets.composite[index : index + 1], *made)
+    )
+    return Triplet(foreground, background, blended, composite, relit, shadow, light, layered)
 
 
 def farthest(one: Image.Image, other: Image.Image | None) -> int:

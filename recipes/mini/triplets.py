@@ -27,8 +27,8 @@ def array(picture: torch.Tensor) -> np.ndarray:
 
 
 def pixels(picture: np.ndarray) -> np.ndarray:
-    """[0, 1] as 8 bits."""
-    return (255 * picture).round().astype(np.uint8)
+    """[0, 1] as 8 bits, laid out in memory as it reads: safetensors would take another order as it lies."""
+    return np.ascontiguousarray((255 * picture).round().astype(np.uint8))
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,16 @@ def test_the_command_measures_and_goes_on(
     assert "stacks" in json.loads((tmp_path / "layered.json").read_text())
 
 
+def test_kept_pictures_are_what_was_drawn(pipe: LayerFusionPipeline, small: World, tmp_path: Path) -> None:
+    sampling = Sampling(steps=2, batch=2, passes=1)
+    cases = [Case("fox", scene.key, 3) for scene in small.scenes]
+    drawn = layered.generate(pipe, small, cases, None, sampling)
+    bench = layered.Bench(pipe, small, None, sampling, tmp_path)
+    for kept in (bench.draw(cases, None), bench.draw(cases, None)):
+        for name in ("foreground", "background", "blended", "composite"):
+            assert np.abs(getattr(kept, name) - getattr(drawn, name)).max() <= 0.51 / 255
+
+
 def test_kept_pictures_belong_to_their_cases_and_switches() -> None:
     case, sampling = (Case("car", "meadow", 7),), Sampling()
     keys = [(case, None, sampling), (case, LayerFusionConfig(), sampling), (case, None, replace(sampling, steps=3))]

@@ -48,6 +48,16 @@ def test_a_faint_speck_goes_only_where_it_is_alone() -> None:
     assert torch.allclose(settled[24:30, 30:50], alpha[24:30, 30:50])
 
 
+def test_a_lone_faint_pixel_goes_and_a_soft_edge_stays() -> None:
+    alpha = torch.zeros(64, 64)
+    alpha[30:50, 30:50] = 1
+    alpha[30:50, 26:30] = torch.tensor([14, 16, 18, 20]) / 255
+    settled = settle_alpha(picture(alpha))[0, 3]
+    assert (settled[30:50, 26:30] > 0).all()
+    alpha[20, 40] = alpha[19, 41] = 15 / 255
+    assert torch.equal(settle_alpha(picture(alpha))[0, 3], settled)
+
+
 def test_a_picture_that_is_faint_all_over_is_no_speck() -> None:
     smoke = torch.full((32, 32), 0.16)
     assert torch.allclose(settle_alpha(picture(smoke))[0, 3], smoke)

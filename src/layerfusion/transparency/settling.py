@@ -2,17 +2,18 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 FLOOR = 12 / 255
 CEILING = 247 / 255
 RAMP = 3  # a ramp joins floor and ceiling to what is kept as it is, over so many times their distance from 0 and 1
 SPECK = 0.2  # of the highest alpha: what nowhere near reaches this is noise
 REACH = 1 / 8  # near, as a share of the short side
+COMPANY = 0.25  # of the 5 × 5 pixels round a faint one, that must be there too
 
 
 def settle_alpha(rgba: Tensor, floor: float = FLOOR, ceiling: float = CEILING) -> Tensor:
-    """Settle the floor and the ceiling of alpha after decoding, and drop faint specks far from the subject.
+    """Settle the floor and the ceiling of alpha after decoding, and drop faint specks: lone, or far from the subject.
 
     A transparent decoder leaves a veil of a few 255ths over the whole frame, strongest along its border, so that no
     bounding box is tight. With lo = `floor`, hi = `ceiling` and k = `RAMP`,
@@ -44,4 +45,6 @@ def settle_alpha(rgba: Tensor, floor: float = FLOOR, ceiling: float = CEILING) -
         # A square window's maximum, one side at a time.
         near = max_pool2d(visible, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
         settled = settled * max_pool2d(near, (1, 2 * reach + 1), stride=1, padding=(0, reach))
+        company = avg_pool2d((settled > 0).to(alpha.dtype), 5, stride=1, padding=2)
+        settled = torch.where((settled < floor) & (company < COMPANY), torch.zeros_like(settled), settled)
     return torch.cat([rgb, settled], dim=1)
