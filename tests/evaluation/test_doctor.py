@@ -1,8 +1,10 @@
 """The doctor on the embedded model: healthy as it is, and each illness told from the others."""
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,5 +114,10 @@ def test_the_command_reports_and_says_what_is_not_there() -> None:
     ran = CliRunner().invoke(app, ["doctor", "--device", "cpu"])
     assert ran.exit_code == 0, ran.output
     assert "backdrop" in ran.stdout and "torch" in ran.stdout
+    # The page shows a report; numbers, versions and the machine differ.
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    shown = page.split("Of the embedded model it says\n\n```text\n")[1].split("```")[0]
+    told, printed = ([re.sub(r"[\d.]+", "#", line) for line in text.splitlines()] for text in (shown, ran.stdout))
+    assert told[1] == printed[1] and told[4:] == printed[4:]
     missing = CliRunner().invoke(app, ["doctor", "--model", "nowhere/"])
     assert missing.exit_code == 2 and "there is no model" in missing.stderr
