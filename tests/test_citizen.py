@@ -143,6 +143,18 @@ def test_every_way_to_scale_a_lora_agrees():
     close(latents_of(pipe), half)
 
 
+def test_a_lora_in_a_text_encoder_is_saved_with_it(pipe, tmp_path):
+    loaded = quiet(LayerFusionPipeline.from_pretrained(save(pipe, tmp_path)))
+    for encoder in (loaded.text_encoder, loaded.text_encoder_2):
+        target = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        encoder.add_adapter(target, adapter_name="style")
+    styled = latents_of(loaded)
+    assert (styled - latents_of(pipe)).abs().max() > 0.05
+    # transformers writes the adapter and the name of what it belongs to.
+    loaded.save_pretrained(tmp_path / "styled")
+    close(latents_of(quiet(LayerFusionPipeline.from_pretrained(tmp_path / "styled"))), styled)
+
+
 def test_other_attention_arguments_are_refused(pipe):
     with pytest.raises(LayerFusionError, match="has gligen; give only scale"):
         latents_of(pipe, cross_attention_kwargs={"scale": 1.0, "gligen": {}})

@@ -197,6 +197,57 @@ def cheaper() -> str:
     return f"{table(head, rows)}\n\n{where}"
 
 
+def footprint() -> str:
+    """What a machine needs: of SDXL, what `benchmarks.sdxl` measured; sizes on disk are rounded."""
+    sdxl = bench("sdxl-cpu")
+    size = re.findall(r"\d+x\d+", sdxl["what"])[0].replace("x", "×")
+    own = Defaults.from_dict(json.loads((MINI / "model_index.json").read_text(encoding="utf-8"))["defaults"])
+    side, weights = (own.size or (0, 0))[0], sum(file.stat().st_size for file in MINI.rglob("*.safetensors"))
+    rows = [
+        (
+            "the package with its embedded model",
+            f"{weights / 1e6:.0f} MB, and 2 GB of libraries (CPU build of torch)",
+            "0.8 GB",
+            f"a few seconds on two CPU cores ({side}×{side}, {own.steps} steps); the command says how many",
+        ),
+        (
+            "SDXL on a CPU",
+            "7 GB in half precision",
+            f"{sdxl['peak_rss_gib']} GiB at {size} in bfloat16",
+            f"{sdxl['step_seconds']:.0f} s a step at {size} on two cores",
+        ),
+        ("SDXL on CUDA", "the same", "`--offload` chooses what lies on the GPU", "not measured here"),
+    ]
+    return table(("", "disk", "memory", "time of a triplet"), rows)
+
+
+def layer_speed() -> str:
+    """What `benchmarks.layers` measured."""
+    found = bench("layers")
+    bars = found.pop("bars")
+    shapes = [each for each in found.values() if "composite" in each]
+
+    def span(values: list[float]) -> str:
+        low, high = (f"{value:.2f}" for value in (min(values), max(values)))
+        return low if low == high else f"{low} to {high}"
+
+    composite, psd = (span([each[name]["ratio"] for each in shapes]) for name in ("composite", "psd"))
+    rows = [
+        (
+            "4 layers of 2048×2048, composited",
+            f"{composite} times Pillow's `alpha_composite` (bar: {bars['composite ratio']:.0f})",
+        ),
+        ("the same, written as PSD with its preview", f"{psd} times psd-tools' own time (bar: {bars['psd ratio']})"),
+    ]
+    return table(("speed", "measured"), rows)
+
+
+def bench(name: str) -> dict[str, Any]:
+    """The results that a benchmark has kept."""
+    kept: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return dict(kept["results"])
+
+
 # --- the API ----------------------------------------------------------------------------------------------------------
 
 
@@ -240,7 +291,7 @@ def prose(docstring: str) -> str:
     return re.sub(r"^ {8}(?=\S)", "  ", text, flags=re.MULTILINE)
 
 
-FIGURES = (vocabulary, defaults, harmonization, speed, counted, cheaper)
+FIGURES = (vocabulary, defaults, harmonization, footprint, layer_speed, speed, counted, cheaper)
 MAKERS: dict[str, Callable[..., str]] = {
     maker.__name__: maker for maker in (commands, options, request, switches, *FIGURES, api)
 }
