@@ -260,16 +260,16 @@ def clean_from_prediction(scheduler: SchedulerMixin, t: Tensor) -> tuple[float, 
     Raises:
         LayerFusionError: the scheduler is of another family.
     """
-    kind = scheduler.config.get("prediction_type")
-    if kind not in ("epsilon", "v_prediction", "sample") or not hasattr(scheduler, "alphas_cumprod"):
+    predicted = scheduler.config.get("prediction_type")
+    if predicted not in ("epsilon", "v_prediction", "sample") or not hasattr(scheduler, "alphas_cumprod"):
         raise LayerFusionError(
             f"detail cannot be transferred with a {type(scheduler).__name__}; take another scheduler, or detail=0."
         )
     product = float(scheduler.alphas_cumprod[round(float(t))])
     signal, sigma = product**0.5, (1 - product) ** 0.5
-    if kind == "epsilon":
+    if predicted == "epsilon":
         return 1 / signal, -sigma / signal
-    return (signal, -sigma) if kind == "v_prediction" else (0.0, 1.0)
+    return (signal, -sigma) if predicted == "v_prediction" else (0.0, 1.0)
 
 
 Generators = Generator | list[Generator]

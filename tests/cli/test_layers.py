@@ -110,7 +110,7 @@ def test_show_says_how_a_layer_is_placed(triplet: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["export", "{fox}", "--to", "a.docx"], "ends in no kind of file known here"),
+        (["export", "{fox}", "--to", "a.docx"], "ends in no format known here"),
         (["export", "gone.psd", "--to", "{tmp}/a.ora"], "gone.psd does not exist"),
         (["export", "{fox}", "--to", "{fox}"], "holds other files"),
         (["export", "{fox}", "--to", "{tmp}/old.psd"], "already exists; choose another name or add --overwrite"),
@@ -122,7 +122,7 @@ def test_show_says_how_a_layer_is_placed(triplet: Path, tmp_path: Path) -> None:
         (["edit", "{fox}", "--layer", "1", "--scale", "nan", "--out", "{tmp}/a"], "finite numbers of ordinary size"),
         (["edit", "{fox}", "--layer", "1", "--rotate", "inf", "--out", "{tmp}/a"], "give a finite number"),
         (["edit", "{fox}", "--layer", "1", "--picture", "{tmp}/old.psd", "--out", "{tmp}/a"], "is not a PNG or JPEG"),
-        (["export", "{fox}", "--to", "{tmp}/a.psd", "--to", "{tmp}/a.gif"], "ends in no kind of file"),
+        (["export", "{fox}", "--to", "{tmp}/a.psd", "--to", "{tmp}/a.gif"], "ends in no format"),
         (["export", "{fox}", "--to", "{tmp}/a.psd", "--to", "{tmp}/" + "x" * 300], "cannot be used"),
         (["show", "{fox}", "--picture", "{tmp}/sheet.txt"], "end it in .png"),
         (["edit", "{fox}", "--layer", "9", "--out", "{tmp}/a"], "There is no layer 9"),

@@ -143,7 +143,7 @@ def test_every_kind_is_written_from_one_call(tmp_path: Path) -> None:
 
 
 def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LayerFusionError, match="ends in no kind of file known here"):
+    with pytest.raises(LayerFusionError, match="ends in no format known here"):
         write(example_stack(), tmp_path / "a.docx")
     with pytest.raises(LayerFusionError, match="cannot be read back as layers"):
         read(write(example_stack(), tmp_path / "a.webp"))

@@ -261,7 +261,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "name with a zero": (lambda p: p / "a\0.psd", "no file can be named so"),
     "folder named psd": (lambda p: named_folder(p / "a.psd"), "holds neither stack.json nor a triplet"),
     "no such file": (lambda p: p / "gone.psd", "does not exist"),
-    "unknown kind": (lambda p: with_bytes(p / "a.xcf", b"gimp"), "ends in no kind of file known here"),
+    "unknown kind": (lambda p: with_bytes(p / "a.xcf", b"gimp"), "ends in no format known here"),
 }
 
 

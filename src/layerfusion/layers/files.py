@@ -1,4 +1,4 @@
-"""Read and write a stack; the kind of file is told by its ending."""
+"""Read and write a stack; the format is told by the ending."""
 
 import importlib
 import os
@@ -15,7 +15,7 @@ from layerfusion.layers.stack import LayerStack
 
 
 class Format(NamedTuple):
-    """One kind of file: what a person calls it, its writer, its reader if it has one, and the package it needs."""
+    """One format: what a person calls it, its writer, its reader if it has one, and the package it needs."""
 
     title: str
     write: Callable[[LayerStack, Path], None]
@@ -43,9 +43,7 @@ def _format(path: Path) -> Format:
     """What the ending names."""
     found = FORMATS.get(path.suffix.lower().removeprefix("."))
     if found is None:
-        raise LayerFusionError(
-            f"{path} ends in no kind of file known here; use a folder or one of .{', .'.join(FORMATS)}."
-        )
+        raise LayerFusionError(f"{path} ends in no format known here; use a folder or one of .{', .'.join(FORMATS)}.")
     if found.needs:
         try:
             importlib.import_module(found.needs)
@@ -66,7 +64,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse a name that `write` would refuse, before any picture is made.
 
     Raises:
-        LayerFusionError: the ending names no kind, its package is missing, or the folder holds other files.
+        LayerFusionError: the ending names no format, its package is missing, or the folder holds other files.
     """
     target = Path(path)
     if is_folder(target) or not target.suffix:
@@ -76,7 +74,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def write(stack: LayerStack, path: str | os.PathLike[str], overwrite: bool = True) -> Path:
-    """Write a stack to the kind of file that the ending names; no ending means a folder of PNGs with a manifest.
+    """Write a stack to the format that the ending names; no ending means a folder of PNGs with a manifest.
 
     The target is replaced in one step when its successor is whole; after any error it is as it was.
 
@@ -84,7 +82,7 @@ def write(stack: LayerStack, path: str | os.PathLike[str], overwrite: bool = Tru
         The path written.
 
     Raises:
-        LayerFusionError: the kind is not known, its package is missing, the kind cannot hold this stack, the folder
+        LayerFusionError: the format is not known, its package is missing, it cannot hold this stack, the folder
             cannot be written to, the disk is full, or the target exists and `overwrite` is false.
     """
     return write_all(stack, [path], overwrite)[0]
@@ -114,7 +112,7 @@ def read(path: str | os.PathLike[str]) -> LayerStack:
     """Read a folder of PNGs with its manifest, a triplet's folder, a .psd, an .ora, or a page that was written here.
 
     Raises:
-        LayerFusionError: it is missing, of another kind, damaged, or too large.
+        LayerFusionError: it is missing, of another format, damaged, or too large.
     """
     source = Path(path)
     if look(source) is None:

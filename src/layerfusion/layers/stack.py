@@ -78,7 +78,7 @@ class LayerStack:
         return cls._storage.read(path)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write to the kind of file that the path's ending names; a path without an ending is a folder of PNGs."""
+        """Write to the format that the path's ending names; a path without an ending is a folder of PNGs."""
         return self._storage.write(self, path)
 
     @property

@@ -28,13 +28,13 @@ def write(stack: LayerStack, path: Path) -> None:
 
 
 def save_picture(picture: Image.Image, path: Path, provenance: dict[str, Any] | None = None) -> None:
-    """Write an RGBA picture to the kind that the ending names, one of ENDINGS, with its colour profile.
+    """Write an RGBA picture to the format that the ending names, one of ENDINGS, with its colour profile.
 
     Args:
-        provenance: where it comes from; a PNG carries it as generated PNGs do, every kind as XMP.
+        provenance: where it comes from; a PNG carries it as generated PNGs do, every format as XMP.
 
     Raises:
-        LayerFusionError: it is larger than the kind allows, or this Pillow cannot write AVIF.
+        LayerFusionError: it is larger than the format allows, or this Pillow cannot write AVIF.
     """
     ending = path.suffix.lower()
     if max(picture.size) > MAX_SIDE.get(ending, max(picture.size)):

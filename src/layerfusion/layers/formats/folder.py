@@ -1,4 +1,4 @@
-"""A folder of PNGs with a manifest: with the page the only kind that keeps placements as they were given.
+"""A folder of PNGs with a manifest: with the page the only format that keeps placements as they were given.
 
 `stack.json` is the manifest, in which each layer names its file. `composite.png` is for the eye and is not read back.
 """

@@ -68,8 +68,8 @@ def _describe(presentation: Any, stack: LayerStack) -> None:
     properties.created = properties.modified = datetime.now(UTC).replace(tzinfo=None)
     properties.title = ", ".join(layer.name for layer in stack if layer.visible)[:MAX_PROPERTY]
     properties.comments = sentence(stack.provenance)[:MAX_PROPERTY]
-    for owner, kind in ((package, RELATIONSHIP_TYPE.THUMBNAIL), (part, RELATIONSHIP_TYPE.PRINTER_SETTINGS)):
-        for name in [name for name, relation in owner._rels.items() if relation.reltype == kind]:
+    for owner, relation_type in ((package, RELATIONSHIP_TYPE.THUMBNAIL), (part, RELATIONSHIP_TYPE.PRINTER_SETTINGS)):
+        for name in [name for name, relation in owner._rels.items() if relation.reltype == relation_type]:
             owner._rels.pop(name)
     if stack.provenance is not None:
         packet = Part(PackURI("/customXml/item1.xml"), CONTENT_TYPE.XML, package, xmp_packet(stack.provenance))
