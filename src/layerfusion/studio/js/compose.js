@@ -1,0 +1,79 @@
+// The form: what is asked for. Every field is part of the document, so that undo and reload know it too.
+
+import { asked } from "./document.js";
+import { byId, h } from "./dom.js";
+
+const TEXTS = { foreground: "Subject", background: "Scene", negative_foreground: "Keep out of the subject", negative_background: "Keep out of the scene" };
+const NUMBERS = { steps: "Steps", guidance_scale: "Guidance" };
+let model = null;
+
+export function build(store, generate) {
+  const ask = (label, part, kind) => store.commit(label, asked(store.doc, part), kind);
+  for (const [name, label] of Object.entries(TEXTS)) {
+    byId(name).oninput = ({ target }) => ask(label, { [name]: target.value }, name);
+  }
+  for (const [name, label] of Object.entries(NUMBERS)) {
+    byId(name).oninput = ({ target }) => ask(label, { [name]: Number.isFinite(target.valueAsNumber) ? target.valueAsNumber : null }, name);
+  }
+  byId("harmony").oninput = ({ target }) => {
+    const value = target.valueAsNumber;
+    ask("Light on the subject", { harmony: value === model?.harmony ? null : value }, "harmony");
+  };
+  byId("seed").oninput = ({ target }) => {
+    target.value = target.value.replace(/\D/g, "").slice(0, 16);
+    ask("Seed", { seed: target.value === "" ? null : Number(target.value) }, "seed");
+  };
+  byId("clear-seed").onclick = () => (ask("Any seed", { seed: null }), byId("seed").focus());
+  byId("count").onchange = ({ target }) => ask("Takes", { count: Number(target.value) }, "count");
+  byId("compose").onsubmit = (event) => {
+    event.preventDefault();
+    generate({});
+  };
+  byId("reroll").onclick = () => generate({ seed: null });
+}
+
+/** What the model is, and what it draws by itself. */
+export function know(described, store) {
+  model = described;
+  byId("steps").placeholder = model.defaults?.steps ?? "";
+  byId("guidance_scale").placeholder = model.defaults?.guidance_scale ?? "";
+  byId("model").textContent = model.says ?? "";
+  offer(store);
+}
+
+/** Prompts to begin with: two that the model knows, others each time. */
+function offer(store) {
+  for (const name of ["foreground", "background"]) {
+    const ideas = model.ideas?.[name] ?? [];
+    const [place, dice] = [byId(`${name}-ideas`), byId(`${name}-dice`)];
+    place.hidden = dice.hidden = !ideas.length;
+    const fill = () => place.replaceChildren(...drawn(ideas, 2).map((text) =>
+      h("button", { type: "button", onclick: () => store.commit(TEXTS[name], asked(store.doc, { [name]: text })) }, text)));
+    dice.onclick = fill;
+    fill();
+  }
+}
+
+/** `count` of a list, without order. */
+export function drawn(list, count) {
+  const rest = [...list];
+  return Array.from({ length: Math.min(count, rest.length) }, () => rest.splice(Math.floor(Math.random() * rest.length), 1)[0]);
+}
+
+export function show(store) {
+  const { form } = store.doc;
+  for (const name of [...Object.keys(TEXTS), ...Object.keys(NUMBERS), "seed"]) {
+    const [field, value] = [byId(name), form[name] === null ? "" : String(form[name])];
+    if (field.value !== value && !(document.activeElement === field && Number(field.value) === form[name])) field.value = value;
+  }
+  const harmony = form.harmony ?? model?.harmony ?? 0.5;
+  byId("harmony").value = harmony;
+  byId("harmony-value").value = form.harmony === null ? "the model’s own" : `${Math.round(harmony * 100)} %`;
+  byId("harmony").setAttribute("aria-valuetext", `${Math.round(harmony * 100)} percent, ${degree(harmony)}`);
+  document.querySelectorAll("#count input").forEach((radio) => { radio.checked = Number(radio.value) === form.count; });
+}
+
+function degree(harmony) {
+  if (harmony < 0.25) return "faithful to its own light";
+  return harmony > 0.75 ? "harmonized with the scene" : "in the light of the scene";
+}

@@ -1,0 +1,42 @@
+// The one dialog of the page, and what can stand in it.
+
+import { byId, h, iconButton } from "./dom.js";
+
+/** Show a dialog with a heading. Returns a promise of its end. */
+export function open(title, ...body) {
+  const dialog = byId("dialog");
+  if (dialog.open) dialog.close();
+  dialog.replaceChildren(
+    h("div.head", {}, h("h2", { id: "dialog-title" }, title), iconButton("close", "Close", () => dialog.close())),
+    h("div.body", { tabIndex: -1 }, ...body),
+  );
+  dialog.showModal();
+  dialog.querySelector("[autofocus]")?.focus();
+  return new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+}
+
+export const close = () => byId("dialog").close();
+
+const KEYS = [
+  ["On the picture", [
+    ["Move the layer by 1, by 10", "Arrows", "Shift+Arrows"], ["Scale", "+", "−"], ["Turn", "[", "]"],
+    ["Flip, upside down", "F", "Shift+F"], ["Raise, lower", "Page Up", "Page Down"], ["Hide, lock", "H", "L"], ["Delete", "Del"],
+    ["Layer above, below", "Alt+↑", "Alt+↓"], ["Select none", "Esc"], ["Zoom in, out", "Z", "Shift+Z"], ["Fit to the window", "0"],
+    ["Pan", "Space+Drag"],
+  ]],
+  ["Anywhere", [
+    ["Generate", "Ctrl+Enter"], ["Reroll", "Ctrl+Shift+Enter"], ["Undo", "Ctrl+Z"], ["Redo", "Ctrl+Shift+Z"],
+    ["Download", "Ctrl+S"], ["Before and after", "B"], ["This list", "?"],
+  ]],
+  ["In the list of layers", [["Go through it", "↑", "↓"], ["Reorder", "Alt+↑", "Alt+↓"], ["Rename", "F2"], ["Delete", "Del"]]],
+];
+
+export function showKeys() {
+  const chord = (keys) => keys.split("+").flatMap((key, i) => [i && key ? " " : "", h("kbd", {}, key || "+")]);
+  const groups = KEYS.map(([title, rows]) =>
+    h("section", {}, h("h3", {}, title), h("dl", {}, rows.map(([what, ...keys]) => [
+      h("dt", {}, what),
+      h("dd", {}, keys.flatMap((key, i) => [i ? ", " : "", ...(key === "+" ? [h("kbd", {}, "+")] : chord(key))])),
+    ]))));
+  return open("Keyboard shortcuts", h("div.keys", {}, groups));
+}

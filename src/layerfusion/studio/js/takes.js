@@ -1,0 +1,59 @@
+// Takes: what runs have given. Each is a set of layers that can be put on the canvas again at any time.
+
+import * as api from "./api.js";
+import { byId, freshId, h, refill } from "./dom.js";
+import { flatten, keep } from "./pictures.js";
+
+const COVER = 160;
+
+/** Fetch the pictures of a run's triplets, and keep them with the work. */
+export async function takesOf(work, run) {
+  return Promise.all(run.triplets.map((triplet, index) => takeOf(work, run, triplet, index)));
+}
+
+async function takeOf(work, run, triplet) {
+  const id = freshId();
+  const layers = await Promise.all(triplet.layers.map(async (layer) => {
+    const own = `${id}/${layer.name}`;
+    const { size, box, opaque } = await keep(work.id, own, await api.readPicture(layer.picture));
+    const covers = opaque && layer.placement.every((number, i) => number === [1, 0, 0, 0, 1, 0][i]);
+    return {
+      id: freshId(), name: layer.name, group: layer.group, role: roleOf(layer.name), take: id, picture: own, size, box,
+      placement: layer.placement, first: layer.placement, opacity: layer.opacity, visible: layer.visible, blend: layer.blend, locked: covers,
+    };
+  }));
+  const size = [run.request.width ?? triplet.width, run.request.height ?? triplet.height];
+  const small = flatten(size, layers.filter(({ visible }) => visible), COVER / Math.max(...size));
+  const label = `${run.request.foreground_prompt}, ${run.request.background_prompt}`;
+  return { id, run: run.id, seed: triplet.seed, label, size, layers, cover: small.toDataURL("image/webp", 0.8) };
+}
+
+const roleOf = (name) => (name === "foreground (unlit)" ? "unlit" : name);
+
+/** New takes: the first goes on the canvas, all of them into the strip. */
+export async function arrived(store, work, takes) {
+  work.takes = [...work.takes, ...takes];
+  if (!work.title) byId("title").value = work.title = takes[0].label.slice(0, 60);
+  put(store, takes[0], "Generate");
+  await work.drawCover();
+}
+
+/** Put a take's layers on the canvas; layers that came from elsewhere stay above them. */
+export function put(store, take, what = "Take") {
+  const { doc } = store;
+  const own = doc.layers.filter((layer) => !layer.take);
+  const layers = [...take.layers, ...own];
+  store.commit(`${what}: ${take.label}, seed ${take.seed}`, { ...doc, size: take.size, layers, take: take.id, form: { ...doc.form, seed: take.seed } });
+  store.select(take.layers.findLast(({ visible, locked }) => visible && !locked)?.id ?? null);
+}
+
+export function show(store, work) {
+  byId("takes").hidden = !work.takes.length;
+  refill(byId("takes").querySelector("ul"), work.takes.toReversed().map((take, i) => {
+    const label = `Take ${work.takes.length - i}: ${take.label}, seed ${take.seed}`;
+    const here = store.doc.take === take.id;
+    const button = h("button", { type: "button", title: label, "aria-label": label, "aria-pressed": String(here), "data-key": take.id }, h("img", { src: take.cover, alt: "" }));
+    button.onclick = () => put(store, take);
+    return h("li", {}, button);
+  }));
+}
