@@ -34,6 +34,7 @@ const post = (path, body, headers = {}) =>
 
 export const describeModel = () => json("model");
 export const startRun = async (request, key) => (await post("runs", request, { "Idempotency-Key": key })).json();
+export const upload = async (blob) => (await ask("uploads", { method: "POST", headers: { "Content-Type": blob.type }, body: blob })).json();
 export const readRun = (id) => json(`runs/${id}`);
 export const cancelRun = (id) => ask(`runs/${id}`, { method: "DELETE" });
 export const readLayers = (id) => json(`runs/${id}/layers`);

@@ -1,6 +1,7 @@
 // The canvas: Konva draws the layers by their blend modes, and the frame with handles round the selected one.
 // The frame stands for the subject's box; what its handles do to it is done to the layer's placement.
 
+import { Boxes } from "./boxes.js";
 import { fits, layerOf, placed } from "./document.js";
 import { byId } from "./dom.js";
 import { fromMatrix, middle, parts, same, toMatrix } from "./geometry.js";
@@ -28,7 +29,10 @@ export class Canvas {
     this.frame = new Konva.Rect({ fill: "transparent", strokeScaleEnabled: false, visible: false });
     this.guides = ["x", "y"].map(() => new Konva.Line({ visible: false, listening: false, strokeScaleEnabled: false, strokeWidth: 1 }));
     this.handles = new Konva.Transformer(HANDLES);
-    this.overlay.add(this.frame, ...this.guides, this.handles);
+    this.held = new Konva.Group();
+    this.held.add(this.frame, ...this.guides, this.handles);
+    this.overlay.add(this.held);
+    this.boxes = new Boxes(this);
     this.#listen();
     this.paint();
     new ResizeObserver(() => this.resize()).observe(this.holder);
@@ -61,6 +65,7 @@ export class Canvas {
     const accent = style.getPropertyValue("--accent").trim();
     this.handles.setAttrs({ borderStroke: accent, anchorStroke: accent, anchorFill: style.getPropertyValue("--handle").trim() });
     this.guides.forEach((guide) => guide.stroke(style.getPropertyValue("--guide").trim()));
+    this.boxes?.sync();
     this.overlay.batchDraw();
   }
 
@@ -85,7 +90,7 @@ export class Canvas {
       this.paper.clip({ x: 0, y: 0, width, height });
       this.resize();
     }
-    const shown = layers.filter((layer) => layer.visible);
+    const shown = layers.filter((layer) => layer.visible && picture(layer.picture));
     for (const [id, node] of this.#nodes) {
       if (shown.some((layer) => layer.id === id)) continue;
       node.destroy();
@@ -180,7 +185,7 @@ export class Canvas {
 
   /** Show the frame and its handles, or not. */
   frames(shown) {
-    this.overlay.visible(shown);
+    this.held.visible(shown);
   }
 
   /** The highest layer that shows at a point of the paper and is not locked. */

@@ -1,17 +1,16 @@
 // Before and after: the layers as they lie, against the bare cut-outs pasted over the background in the same places.
 
+import { bare } from "./blend.js";
 import { byId, h, icon } from "./dom.js";
 import { flatten } from "./pictures.js";
 
 let shown = null;
 
 /** The layers without shadow, light, and the light on the subjects. */
-export function pasted(layers) {
-  const unlit = new Map(layers.filter(({ role }) => role?.startsWith("unlit")).map((layer) => [layer.group, layer]));
-  return layers
+export const pasted = (doc) =>
+  doc.layers
     .filter(({ visible, role }) => visible && role !== "shadow" && role !== "light")
-    .map((layer) => (layer.role === "foreground" && unlit.has(layer.group) ? { ...layer, picture: unlit.get(layer.group).picture } : layer));
-}
+    .map((layer) => (layer.role === "foreground" ? bare(doc, layer) : layer));
 
 export const isOn = () => shown !== null;
 
@@ -34,7 +33,7 @@ export function toggle(store) {
 export function refresh(store) {
   if (!shown) return;
   if (!store.doc.layers.length) return toggle(store);
-  const picture = flatten(store.doc.size, pasted(store.doc.layers));
+  const picture = flatten(store.doc.size, pasted(store.doc));
   picture.className = "before";
   picture.setAttribute("aria-hidden", "true");
   shown.querySelector(".before").replaceWith(picture);

@@ -2,12 +2,15 @@
 
 import { asked } from "./document.js";
 import { byId, h } from "./dom.js";
+import { drawn } from "./ideas.js";
+import * as subjects from "./subjects.js";
 
-const TEXTS = { foreground: "Subject", background: "Scene", negative_foreground: "Keep out of the subject", negative_background: "Keep out of the scene" };
+const TEXTS = { background: "Scene", negative_foreground: "Keep out of the subject", negative_background: "Keep out of the scene" };
 const NUMBERS = { steps: "Steps", guidance_scale: "Guidance" };
 let model = null;
 
-export function build(store, generate) {
+export function build(store, generate, choosePicture, place) {
+  subjects.build(store, choosePicture, place);
   const ask = (label, part, kind) => store.commit(label, asked(store.doc, part), kind);
   for (const [name, label] of Object.entries(TEXTS)) {
     byId(name).oninput = ({ target }) => ask(label, { [name]: target.value }, name);
@@ -29,6 +32,7 @@ export function build(store, generate) {
     event.preventDefault();
     generate({});
   };
+  byId("background-photo").onclick = () => choosePicture((id) => store.commit("Photo as the scene", asked(store.doc, { photo: id })));
   byId("reroll").onclick = () => generate({ seed: null });
 }
 
@@ -39,29 +43,23 @@ export function know(described, store) {
   byId("guidance_scale").placeholder = model.defaults?.guidance_scale ?? "";
   byId("model").textContent = model.says ?? "";
   offer(store);
+  subjects.know(model.ideas?.foreground ?? []);
 }
 
-/** Prompts to begin with: two that the model knows, others each time. */
+/** Prompts to begin with, of what the model knows. */
 function offer(store) {
-  for (const name of ["foreground", "background"]) {
-    const ideas = model.ideas?.[name] ?? [];
-    const [place, dice] = [byId(`${name}-ideas`), byId(`${name}-dice`)];
-    place.hidden = dice.hidden = !ideas.length;
-    const fill = () => place.replaceChildren(...drawn(ideas, 2).map((text) =>
-      h("button", { type: "button", onclick: () => store.commit(TEXTS[name], asked(store.doc, { [name]: text })) }, text)));
-    dice.onclick = fill;
-    fill();
-  }
-}
-
-/** `count` of a list, without order. */
-export function drawn(list, count) {
-  const rest = [...list];
-  return Array.from({ length: Math.min(count, rest.length) }, () => rest.splice(Math.floor(Math.random() * rest.length), 1)[0]);
+  const ideas = model.ideas?.background ?? [];
+  const take = (text) => store.commit(TEXTS.background, asked(store.doc, { background: text }));
+  byId("background-dice").hidden = !ideas.length;
+  byId("background-dice").onclick = () => take(drawn(ideas, 1)[0]);
+  byId("background-ideas").replaceChildren(...drawn(ideas, 2).map((text) => h("button", { type: "button", onclick: () => take(text) }, text)));
 }
 
 export function show(store) {
   const { form } = store.doc;
+  subjects.show(store);
+  byId("background-ideas").hidden = form.background !== "" || !model?.ideas;
+  subjects.showGiven(byId("background-given"), form.photo, "The photo", () => store.commit("Remove the photo", asked(store.doc, { photo: null })));
   for (const name of [...Object.keys(TEXTS), ...Object.keys(NUMBERS), "seed"]) {
     const [field, value] = [byId(name), form[name] === null ? "" : String(form[name])];
     if (field.value !== value && !(document.activeElement === field && Number(field.value) === form[name])) field.value = value;

@@ -1,15 +1,20 @@
 // The document: what is asked for and the layers, bottom first. Never changed in place: each function returns another.
 //
-// A layer: {id, name, group, role, picture, size, box, placement, opacity, visible, blend, locked, first}. `picture` names
+// A layer: {id, name, group, role, prompt, take, picture, size, box, placement, opacity, visible, blend, locked, first}. `picture` names
 // a blob in the vault; `box` is the subject's, in the layer's own pixels; `first` is the placement it came with.
 
 import { IDENTITY, about, fromMatrix, middle, moved, parts, same, toMatrix } from "./geometry.js";
 
 export const [SMALLEST, LARGEST] = [0.02, 20]; // scale, against the layer's own pixels
 
+export const MOST_SUBJECTS = 16;
+
+/** A subject that is asked for: `box` is its place, [x, y, width, height] in fractions; `image` a cut-out in the vault. */
+export const subject = (id) => ({ id, prompt: "", box: null, image: null });
+
 export const EMPTY = {
   form: {
-    foreground: "", background: "", negative_foreground: "", negative_background: "",
+    subjects: [subject("first")], background: "", photo: null, negative_foreground: "", negative_background: "",
     seed: null, steps: null, guidance_scale: null, harmony: null, count: 1,
   },
   size: null, // [width, height], as soon as there is a picture
@@ -74,6 +79,10 @@ export function restacked(doc, id, to) {
 export const without = (doc, id) => ({ ...doc, layers: doc.layers.filter((layer) => layer.id !== id) });
 
 export const added = (doc, layer) => ({ ...doc, layers: [...doc.layers, layer] });
+
+/** One of the subjects that are asked for with another prompt, box or image. */
+export const told = (doc, id, part) =>
+  asked(doc, { subjects: doc.form.subjects.map((one) => (one.id === id ? { ...one, ...part } : one)) });
 
 export const asked = (doc, part) => ({ ...doc, form: { ...doc.form, ...part } });
 

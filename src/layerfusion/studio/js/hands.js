@@ -6,7 +6,7 @@ import { say } from "./say.js";
 import { places } from "./words.js";
 
 export function listen(canvas) {
-  const { stage, holder, view, store } = canvas;
+  const { stage, holder, view, store, boxes } = canvas;
   let [pinch, pan] = [null, null];
 
   stage.on("mousedown touchstart", ({ evt, target }) => {
@@ -21,6 +21,7 @@ export function listen(canvas) {
     if (fingers.length > 2 || isHandle(target, canvas)) return;
     const at = stage.getPointerPosition();
     if (evt.button === 1 || holder.dataset.pan !== undefined) return void (pan = at);
+    if (boxes.on) return boxes.press(target, view.toPaper(at));
     const hit = canvas.layerAt(view.toPaper(at));
     const own = target === canvas.frame && store.layer && !store.layer.locked;
     if (hit) store.select(hit.id);
@@ -36,10 +37,11 @@ export function listen(canvas) {
     evt.preventDefault();
     if (pinch) return pinch.move(touches(evt, holder));
     const at = stage.getPointerPosition();
+    if (boxes.on) boxes.move(view.toPaper(at));
     if (pan) {
       view.panBy(at.x - pan.x, at.y - pan.y);
       pan = at;
-    } else if (!evt.buttons && !evt.touches && !isHandle(target, canvas)) {
+    } else if (!boxes.on && !evt.buttons && !evt.touches && !isHandle(target, canvas)) {
       holder.style.cursor = canvas.layerAt(view.toPaper(at)) ? "grab" : "";
     }
   });
@@ -47,6 +49,7 @@ export function listen(canvas) {
   for (const end of ["mouseup", "touchend", "touchcancel", "mouseleave"]) {
     holder.addEventListener(end, (event) => {
       pan = null;
+      boxes.release();
       if (pinch && (event.touches?.length ?? 0) < 2) {
         pinch.end();
         pinch = null;
@@ -66,7 +69,7 @@ export function listen(canvas) {
   holder.addEventListener("keyup", ({ key }) => key === " " && delete holder.dataset.pan);
 }
 
-const isHandle = (target, { handles }) => target === handles || target.getParent() === handles;
+const isHandle = (target, { handles, boxes }) => [handles, boxes.handles].some((one) => target === one || target.getParent() === one);
 
 function touches({ touches: list = [] }, holder) {
   const area = holder.getBoundingClientRect();
@@ -119,7 +122,8 @@ function isWithin({ box: [left, top, right, bottom], placement }, point) {
 
 function pressed(canvas, event) {
   if (event.ctrlKey || event.metaKey) return;
-  const { store, view, holder } = canvas;
+  const { store, view, holder, boxes } = canvas;
+  if (boxes.on && boxes.pressed(event)) return event.preventDefault();
   const always = {
     " ": () => { holder.dataset.pan = ""; },
     z: () => view.zoomBy(1.25), Z: () => view.zoomBy(0.8), 0: () => view.fit(),

@@ -1,16 +1,18 @@
 // Where the parts of the page are put together.
 
 import * as api from "./api.js";
+import { isStale } from "./blend.js";
 import { Canvas } from "./canvas.js";
 import * as compare from "./compare.js";
 import * as compose from "./compose.js";
 import * as details from "./details.js";
 import * as dialog from "./dialog.js";
-import { byId } from "./dom.js";
+import { byId, h, icon } from "./dom.js";
 import * as empty from "./empty.js";
 import * as exports from "./exports.js";
 import { listen } from "./hands.js";
 import * as layers from "./layers.js";
+import { ready } from "./pictures.js";
 import { Runner } from "./runner.js";
 import { complain, say } from "./say.js";
 import * as shell from "./shell.js";
@@ -18,7 +20,7 @@ import * as steps from "./steps.js";
 import { Store } from "./store.js";
 import * as takes from "./takes.js";
 import { View } from "./view.js";
-import { Work } from "./work.js";
+import { Work, picturesOf } from "./work.js";
 import * as works from "./works.js";
 
 const store = new Store();
@@ -29,10 +31,13 @@ const runner = new Runner(store, work);
 const generate = (changes) => runner.generate(changes);
 
 function show(what) {
-  const blank = !store.doc.layers.length && !runner.busy;
+  if (what !== "draft" && what !== "loaded") load();
+  const { layers: shown, form } = store.doc;
+  const blank = !shown.length && !runner.busy && !canvas.boxes.on && !form.subjects.some(({ box }) => box);
   document.body.classList.toggle("blank", blank);
+  document.body.classList.toggle("bare", !shown.length);
   byId("empty").hidden = !blank;
-  byId("download").disabled = byId("compare").disabled = !store.doc.layers.length;
+  byId("download").disabled = byId("compare").disabled = !shown.length;
   details.show(store);
   if (what === "draft") return;
   compose.show(store);
@@ -40,7 +45,26 @@ function show(what) {
   steps.show(store);
   takes.show(store, work);
   if (what !== "select") compare.refresh(store);
-  canvas.frames(!compare.isOn() && !runner.busy);
+  canvas.frames(!compare.isOn() && !runner.busy && !canvas.boxes.on);
+  offerBlend();
+}
+
+/** Going far back may need pictures that wait in the vault. */
+async function load() {
+  const more = await ready(work.id, picturesOf(store.doc)).catch(complain);
+  if (more) store.dispatchEvent(new CustomEvent("change", { detail: "loaded" }));
+}
+
+/** Where a subject lies elsewhere than it was lit for, blending again is one press away. */
+function offerBlend() {
+  const stale = isStale(store.doc);
+  byId("blend").disabled = !stale || runner.busy;
+  if (runner.busy || canvas.boxes.on) return;
+  const pill = byId("pill");
+  pill.hidden = !stale || compare.isOn();
+  if (pill.hidden || pill.querySelector("[data-act=blend]")) return;
+  delete pill.dataset.text;
+  pill.replaceChildren(h("span", {}, "The subject has moved"), h("button.primary", { type: "button", "data-act": "blend", onclick: () => runner.blend() }, icon("spark"), "Blend again"));
 }
 
 function listenToPage() {
@@ -51,6 +75,7 @@ function listenToPage() {
   byId("zoom").onclick = () => view.fit();
   byId("zoom-in").onclick = () => view.zoomBy(1.25);
   byId("zoom-out").onclick = () => view.zoomBy(0.8);
+  byId("blend").onclick = () => runner.blend();
   byId("compare").onclick = toggleCompare;
   byId("download").onclick = () => exports.choose(store, work);
   byId("help").onclick = () => dialog.showKeys();
@@ -62,6 +87,7 @@ function listenToPage() {
     download: () => byId("download").disabled || exports.choose(store, work),
     compare: toggleCompare,
     help: () => dialog.showKeys(),
+    showHistory: () => steps.show(store),
     repaint: () => canvas.paint(),
     picture: (file) => works.addPicture(store, work, file),
   });
@@ -69,7 +95,7 @@ function listenToPage() {
 
 function toggleCompare() {
   compare.toggle(store);
-  canvas.frames(!compare.isOn());
+  show("select");
 }
 
 function undo() {
@@ -85,7 +111,7 @@ function redo() {
 
 async function start() {
   details.build(store);
-  compose.build(store, generate);
+  compose.build(store, generate, (use) => shell.chooseFile((file) => works.takePicture(work, file, use)), (id) => canvas.boxes.begin(id));
   listen(canvas);
   listenToPage();
   await work.resume();
@@ -94,10 +120,9 @@ async function start() {
   const model = await shell.withToken(() => api.describeModel());
   compose.know(model, store);
   canvas.fallback = model.size;
-  canvas.sync();
+  store.dispatchEvent(new CustomEvent("change", { detail: "idle" }));
   canvas.resize();
   empty.build(store, generate, model.ideas);
-  compose.show(store);
   document.body.dataset.connected = "";
   await runner.resume();
 }

@@ -1,9 +1,10 @@
 // Pictures by name: as blobs that are kept, as bitmaps that are drawn, and where in them the subject is.
 
-import { readPictures, savePicture } from "./vault.js";
+import { readPicture, savePicture } from "./vault.js";
 
 const SUBJECT_ALPHA = 8; // of 255: what is fainter has no say in where the subject ends; as in layerfusion.layers
 const THUMB = 96;
+const ROOM = 100e6; // pixels that are held ready at once; the others wait in the vault
 
 /** @type {Map<string, {blob: Blob, bitmap: ImageBitmap, box: number[], opaque: boolean, thumb: HTMLCanvasElement}>} */
 const known = new Map();
@@ -17,13 +18,29 @@ export async function keep(work, id, blob) {
   return known.get(id);
 }
 
-/** Every picture of a work, into memory. */
-export async function recall(work) {
-  forget();
-  await Promise.all((await readPictures(work)).map(({ id, blob }) => admit(id, blob)));
+export const forget = () => known.clear();
+
+/** Make pictures of a work ready to be drawn. Says whether any was not before. */
+export async function ready(work, ids) {
+  const missing = ids.filter((id) => !known.has(id));
+  await Promise.all(missing.map(async (id) => {
+    const blob = await readPicture(work, id);
+    if (blob) await admit(id, blob);
+  }));
+  ids.forEach(touch);
+  let room = ROOM;
+  for (const [id, { size }] of [...known].reverse()) {
+    room -= size[0] * size[1];
+    if (room < 0 && !ids.includes(id)) known.delete(id);
+  }
+  return missing.length > 0;
 }
 
-export const forget = () => known.clear();
+/** The last one used is the last to go. */
+function touch(id) {
+  const found = known.get(id);
+  if (found && known.delete(id)) known.set(id, found);
+}
 
 async function admit(id, blob) {
   const bitmap = await createImageBitmap(blob).catch(() => {
@@ -87,6 +104,7 @@ export function flatten(size, layers, scale = 1) {
   const brush = canvas.getContext("2d");
   brush.imageSmoothingQuality = "high";
   for (const { picture: id, placement: [a, b, c, d, e, f], opacity, blend } of layers) {
+    if (!known.has(id)) continue;
     brush.globalAlpha = opacity;
     brush.globalCompositeOperation = OPERATIONS[blend];
     brush.setTransform(a * scale, d * scale, b * scale, e * scale, c * scale, f * scale);
@@ -101,6 +119,7 @@ const probe = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: t
 
 /** Whether a layer shows at a canvas point. */
 export function shows({ picture: id, placement: [a, b, c, d, e, f] }, { x, y }) {
+  if (!known.has(id)) return false;
   probe.setTransform(1, 0, 0, 1, 0, 0);
   probe.clearRect(0, 0, 1, 1);
   probe.setTransform(a, d, b, e, c + 0.5 - x, f + 0.5 - y);

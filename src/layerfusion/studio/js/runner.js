@@ -3,6 +3,8 @@
 
 import * as api from "./api.js";
 import { byId, freshId, h, icon } from "./dom.js";
+import { isStale } from "./blend.js";
+import { requestOf, requestToBlend } from "./requests.js";
 import { complain, say, toast } from "./say.js";
 import { arrived, takesOf } from "./takes.js";
 
@@ -21,22 +23,30 @@ export class Runner {
   async generate(changes) {
     if (this.busy) return;
     const form = { ...this.store.doc.form, ...changes };
-    const missing = ["foreground", "background"].find((name) => !form[name].trim());
-    if (missing) {
-      byId(missing).focus();
-      return toast(`Say what to draw as the ${missing === "foreground" ? "subject" : "scene"} first.`, { kind: "error" });
+    const unsaid = form.subjects.find(({ prompt }) => !prompt.trim());
+    if (unsaid || !form.background.trim()) {
+      byId(unsaid ? `subject-${unsaid.id}` : "background").focus();
+      return toast(`Say what to draw as the ${unsaid ? "subject" : "scene"} first.`, { kind: "error" });
     }
-    await this.#start(requestOf(form), () => this.generate(changes));
+    await this.#start(() => requestOf(form), "Generate", () => this.generate(changes));
   }
 
-  async #start(request, again) {
+  /** Blend the layers again, where they lie now. */
+  async blend() {
+    const { doc } = this.store;
+    if (this.busy || !isStale(doc)) return;
+    await this.#start(() => requestToBlend(doc), "Blend again", () => this.blend());
+  }
+
+  async #start(request, what, again) {
     this.#following = new AbortController();
     this.#show({ stage: "starting" });
     try {
-      const { id } = await api.startRun(request, freshId());
-      this.work.running = id;
+      const { used = [], ...body } = await request();
+      const { id } = await api.startRun(body, freshId());
+      this.work.running = { id, what, used };
       await this.work.save();
-      await this.#follow(id);
+      await this.#follow();
     } catch (error) {
       if (error.name !== "AbortError") complain(error, { label: "Try again", run: again });
     } finally {
@@ -50,7 +60,7 @@ export class Runner {
     this.#following = new AbortController();
     this.#show({ stage: "starting" });
     try {
-      await this.#follow(this.work.running);
+      await this.#follow();
     } catch (error) {
       if (error.name !== "AbortError") complain(error);
     } finally {
@@ -65,14 +75,15 @@ export class Runner {
 
   async cancel() {
     try {
-      if (this.work.running) await api.cancelRun(this.work.running);
+      if (this.work.running) await api.cancelRun(this.work.running.id);
     } catch (error) {
       complain(error);
     }
   }
 
-  async #follow(id) {
+  async #follow() {
     const { work } = this;
+    const { id, what, used } = work.running;
     const { signal } = this.#following;
     for await (const { type, data } of api.follow(id, signal)) {
       if (type === "progress") this.#show(data);
@@ -83,7 +94,7 @@ export class Runner {
     if (run.status === "cancelled") return say("Stopped");
     const takes = await takesOf(work, run);
     if (signal.aborted) return;
-    await arrived(this.store, work, takes);
+    await arrived(this.store, work, takes, what, used);
     for (const warning of run.warnings ?? []) toast(warning);
     say(`${takes.length === 1 ? "The picture is" : `${takes.length} pictures are`} there`);
   }
@@ -145,8 +156,3 @@ function worded(stage, done, total, position) {
   return { starting: "Starting", loading: "Loading the model", decoding: "Finishing", writing: "Finishing" }[stage] ?? "Working";
 }
 
-/** The form as the service's request: what is empty is left to the model. */
-export function requestOf({ foreground, background, ...rest }) {
-  const said = Object.entries(rest).filter(([, value]) => value !== null && value !== "");
-  return { foreground_prompt: foreground, background_prompt: background, ...Object.fromEntries(said) };
-}

@@ -8,7 +8,7 @@ const THEME = "layerfusion-theme";
 
 export function build(acts) {
   theme(acts.repaint);
-  panels();
+  panels(acts.showHistory);
   keys(acts);
   files(acts.picture);
   document.querySelectorAll('input[type="range"]').forEach((slider) => slider.addEventListener("input", () => fill(slider)));
@@ -34,7 +34,7 @@ function theme(repaint) {
 }
 
 /** On a wide screen, tabs; on a narrow one, three panels of which one is seen. */
-function panels() {
+function panels(showHistory) {
   const tabs = [byId("tab-layers"), byId("tab-history")];
   const choose = (name) => {
     for (const tab of tabs) {
@@ -43,6 +43,7 @@ function panels() {
       tab.tabIndex = chosen ? 0 : -1;
       byId(tab.getAttribute("aria-controls")).hidden = !chosen;
     }
+    showHistory();
   };
   tabs.forEach((tab, i) => {
     tab.onclick = () => choose(tab.id.slice(4));
@@ -82,12 +83,17 @@ function keys(acts) {
   });
 }
 
-function files(picture) {
-  byId("add").onclick = () => byId("file").click();
+/** Ask for a picture file. */
+export function chooseFile(use) {
   byId("file").onchange = ({ target }) => {
-    if (target.files.length) picture(target.files[0]);
+    if (target.files.length) use(target.files[0]);
     target.value = "";
   };
+  byId("file").click();
+}
+
+function files(picture) {
+  byId("add").onclick = () => chooseFile(picture);
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.addEventListener("dragover", (event) => {
     if (!carries(event)) return;

@@ -8,6 +8,7 @@ export function show(store) {
   byId("redo").disabled = cursor === history.length - 1;
   byId("undo").title = cursor ? `Undo: ${history[cursor].label} (Ctrl+Z)` : "Undo (Ctrl+Z)";
   byId("redo").title = cursor < history.length - 1 ? `Redo: ${history[cursor + 1].label} (Ctrl+Shift+Z)` : "Redo (Ctrl+Shift+Z)";
+  if (byId("panel-history").hidden) return;
   refill(byId("history"), history.map(({ label }, number) => {
     const here = number === cursor;
     const button = h("button", { type: "button", "data-key": `step ${number}`, "aria-current": here ? "step" : null, onclick: () => store.travel(number) }, label);

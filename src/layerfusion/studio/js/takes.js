@@ -18,7 +18,7 @@ async function takeOf(work, run, triplet) {
     const { size, box, opaque } = await keep(work.id, own, await api.readPicture(layer.picture));
     const covers = opaque && layer.placement.every((number, i) => number === [1, 0, 0, 0, 1, 0][i]);
     return {
-      id: freshId(), name: layer.name, group: layer.group, role: roleOf(layer.name), take: id, picture: own, size, box,
+      id: freshId(), name: layer.name, group: layer.group, role: roleOf(layer.name), prompt: promptOf(run.request, layer.name), take: id, picture: own, size, box, opaque,
       placement: layer.placement, first: layer.placement, opacity: layer.opacity, visible: layer.visible, blend: layer.blend, locked: covers,
     };
   }));
@@ -28,20 +28,32 @@ async function takeOf(work, run, triplet) {
   return { id, run: run.id, seed: triplet.seed, label, size, layers, cover: small.toDataURL("image/webp", 0.8) };
 }
 
-const roleOf = (name) => (name === "foreground (unlit)" ? "unlit" : name);
+const NAME = /^(background|shadow|light|foreground|blended)(?: (\d+))?( \(unlit\))?$/;
+
+/** What a layer of a run is: "foreground 2 (unlit)" is "unlit". */
+function roleOf(name) {
+  const [, role, , unlit] = name.match(NAME) ?? [];
+  return unlit ? "unlit" : role ?? null;
+}
+
+/** What was asked for as the subject that a layer belongs to. */
+function promptOf({ foreground_prompt, foregrounds }, name) {
+  const [, role, number] = name.match(NAME) ?? [];
+  return role === "foreground" ? (foregrounds?.[(number ?? 1) - 1]?.prompt ?? foreground_prompt) : null;
+}
 
 /** New takes: the first goes on the canvas, all of them into the strip. */
-export async function arrived(store, work, takes) {
-  work.takes = [...work.takes, ...takes];
+export async function arrived(store, work, takes, what, used) {
+  await work.addTakes(takes);
   if (!work.title) byId("title").value = work.title = takes[0].label.slice(0, 60);
-  put(store, takes[0], "Generate");
+  put(store, takes[0], what, used);
   await work.drawCover();
 }
 
-/** Put a take's layers on the canvas; layers that came from elsewhere stay above them. */
-export function put(store, take, what = "Take") {
+/** Put a take's layers on the canvas. Layers that came from elsewhere stay above them, unless they went into it. */
+export function put(store, take, what = "Take", used = []) {
   const { doc } = store;
-  const own = doc.layers.filter((layer) => !layer.take);
+  const own = doc.layers.filter((layer) => !layer.take && !used.includes(layer.id));
   const layers = [...take.layers, ...own];
   store.commit(`${what}: ${take.label}, seed ${take.seed}`, { ...doc, size: take.size, layers, take: take.id, form: { ...doc.form, seed: take.seed } });
   store.select(take.layers.findLast(({ visible, locked }) => visible && !locked)?.id ?? null);

@@ -1,4 +1,4 @@
-// What survives a reload: works, every step of their history, and their pictures, in the browser's own database.
+// What survives a reload: works, every step of their history, their takes and pictures, in the browser's own database.
 
 const NAME = "layerfusion-studio";
 
@@ -8,6 +8,7 @@ const opened = new Promise((resolve, reject) => {
     const base = request.result;
     base.createObjectStore("works", { keyPath: "id" });
     base.createObjectStore("steps", { keyPath: ["work", "number"] });
+    base.createObjectStore("takes", { keyPath: ["work", "number"] });
     base.createObjectStore("pictures", { keyPath: ["work", "id"] });
   };
   request.onsuccess = () => resolve(request.result);
@@ -35,7 +36,7 @@ async function within(stores, mode, act) {
 
 const all = (work) => IDBKeyRange.bound([work], [work, []]);
 
-/** Every work, the last changed first: {id, title, changed, cursor, takes, running, cover}. */
+/** Every work, the last changed first: {id, title, changed, cursor, running, cover}. */
 export async function listWorks() {
   const works = await within(["works"], "readonly", (store) => finished(store.getAll()));
   return works.sort((one, other) => other.changed - one.changed);
@@ -57,12 +58,18 @@ export const readSteps = (work) =>
 export const savePicture = (work, id, blob) =>
   within(["pictures"], "readwrite", (pictures) => finished(pictures.put({ work, id, blob })));
 
-export const readPictures = (work) =>
-  within(["pictures"], "readonly", (pictures) => finished(pictures.getAll(all(work))));
+export const readPicture = async (work, id) =>
+  (await within(["pictures"], "readonly", (pictures) => finished(pictures.get([work, id]))))?.blob;
+
+export const saveTake = (work, number, take) =>
+  within(["takes"], "readwrite", (takes) => finished(takes.put({ ...take, work, number })));
+
+export const readTakes = (work) => within(["takes"], "readonly", (takes) => finished(takes.getAll(all(work))));
 
 export const deleteWork = (work) =>
-  within(["works", "steps", "pictures"], "readwrite", (works, steps, pictures) => {
+  within(["works", "steps", "takes", "pictures"], "readwrite", (works, steps, takes, pictures) => {
     works.delete(work);
     steps.delete(all(work));
+    takes.delete(all(work));
     return finished(pictures.delete(all(work)));
   });

@@ -2,15 +2,16 @@
 
 import { byId, freshId } from "./dom.js";
 import { EMPTY } from "./document.js";
-import { flatten, forget, recall } from "./pictures.js";
+import { flatten, forget, ready } from "./pictures.js";
 import { complain } from "./say.js";
-import { deleteWork, listWorks, readSteps, saveStep, saveWork } from "./vault.js";
+import { deleteWork, listWorks, readSteps, readTakes, saveStep, saveTake, saveWork } from "./vault.js";
 
 const COVER = 320;
 
 export class Work {
   #writing = Promise.resolve();
   #begun = false;
+  #release = null;
 
   constructor(store) {
     this.store = store;
@@ -20,30 +21,38 @@ export class Work {
     });
   }
 
-  /** Open the work that was changed last, or a new one. */
+  /** Open the work that was changed last and is not open in another tab, or a new one. */
   async resume() {
-    const [last] = await listWorks();
-    return last ? this.open(last) : this.begin();
+    for (const record of await listWorks()) if (await this.open(record)) return;
+    await this.begin();
   }
 
+  /** Says whether it could: a work is open in one tab at a time. */
   async open(record) {
+    const release = await hold(record.id);
+    if (!release) return false;
     await this.#writing;
-    const steps = await readSteps(record.id);
-    await recall(record.id);
-    this.#take(record, true);
-    this.store.open(steps.map(({ label, doc }) => ({ label, doc })), Math.min(record.cursor, steps.length - 1));
+    const [steps, takes] = await Promise.all([readSteps(record.id), readTakes(record.id)]);
+    this.#take({ ...record, takes }, true, release);
+    const cursor = Math.min(record.cursor, steps.length - 1);
+    await ready(record.id, picturesOf(steps[cursor].doc));
+    this.store.open(steps.map(({ label, doc }) => ({ label, doc })), cursor);
+    return true;
   }
 
   async begin() {
     await this.#writing;
-    forget();
-    this.#take({ id: freshId(), title: "", takes: [], running: null, cover: null }, false);
-    this.store.open([{ label: "New picture", doc: { ...EMPTY, form: { ...EMPTY.form } } }], 0);
+    const id = freshId();
+    this.#take({ id, title: "", takes: [], running: null, cover: null }, false, await hold(id));
+    this.store.open([{ label: "New picture", doc: EMPTY }], 0);
   }
 
-  #take({ id, title, takes, running, cover }, begun) {
+  #take({ id, title, takes, running, cover }, begun, release) {
+    forget();
+    this.#release?.();
     Object.assign(this, { id, title, takes, running, cover });
     this.#begun = begun;
+    this.#release = release;
     byId("title").value = title;
   }
 
@@ -56,8 +65,16 @@ export class Work {
   async #saveFrom(number) {
     const { history } = this.store;
     if (!this.#begun && number > 0) await saveStep(this.#record(), 0, history[0]);
+    if (!this.#begun) navigator.storage?.persist?.();
     this.#begun = true;
     await saveStep(this.#record(), number, history[number]);
+  }
+
+  /** Further takes, kept with the work. */
+  addTakes(takes) {
+    const first = this.takes.length;
+    this.takes = [...this.takes, ...takes];
+    return this.#keep(() => Promise.all(takes.map((take, i) => saveTake(this.id, first + i, take))));
   }
 
   async delete(id) {
@@ -67,8 +84,8 @@ export class Work {
   }
 
   #record() {
-    const { id, title, takes, running, cover } = this;
-    return { id, title, takes, running, cover, cursor: this.store.cursor, changed: Date.now() };
+    const { id, title, running, cover } = this;
+    return { id, title, running, cover, cursor: this.store.cursor, changed: Date.now() };
   }
 
   #keep(write) {
@@ -88,4 +105,20 @@ export class Work {
     this.cover = await new Promise((resolve) => canvas.toBlob(resolve, "image/webp", 0.85));
     await this.save();
   }
+}
+
+/** The pictures that a document shows: of its layers, and those that are given beside its prompts. */
+export const picturesOf = ({ layers, form }) =>
+  [...layers.map(({ picture }) => picture), form.photo, ...form.subjects.map(({ image }) => image)].filter((id) => id !== null);
+
+/** Keep a work to this tab: a function that lets go of it again, or null where another tab has it. */
+function hold(id) {
+  // Browsers have locks only on this machine and over HTTPS.
+  if (!navigator.locks) return Promise.resolve(() => {});
+  return new Promise((resolve) => {
+    navigator.locks.request(`layerfusion ${id}`, { ifAvailable: true }, (lock) => {
+      if (!lock) return resolve(null);
+      return new Promise((release) => resolve(release));
+    });
+  });
 }

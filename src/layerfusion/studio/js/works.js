@@ -4,7 +4,7 @@ import { close, open } from "./dialog.js";
 import { added, freeName } from "./document.js";
 import { freshId, h, icon, iconButton } from "./dom.js";
 import { keep } from "./pictures.js";
-import { complain, say } from "./say.js";
+import { complain, say, toast } from "./say.js";
 import { listWorks } from "./vault.js";
 import { ago } from "./words.js";
 
@@ -29,7 +29,8 @@ function entry(record, work, runner, refresh) {
     close();
     if (here) return;
     runner.leave();
-    await work.open(record).catch(complain);
+    const opened = await work.open(record).catch(complain);
+    if (opened === false) toast(`${name} is open in another tab; go on there, or close it.`, { kind: "error" });
     await runner.resume();
   };
   const drop = async () => {
@@ -54,12 +55,23 @@ export async function addPicture(store, work, file) {
     const placement = [scale, 0, (canvas[0] - size[0] * scale) / 2, 0, scale, (canvas[1] - size[1] * scale) / 2];
     const name = freeName(store.doc, file.name.replace(/\.[^.]*$/, "").slice(0, 60) || "picture");
     const layer = {
-      id: freshId(), name, group: null, role: null, take: null, picture: id, size, box, placement, first: placement,
+      id: freshId(), name, group: null, role: null, prompt: null, take: null, picture: id, size, box, opaque, placement, first: placement,
       opacity: 1, visible: true, blend: "normal", locked: opaque && !store.doc.size,
     };
     store.commit(`Add ${name}`, { ...added(store.doc, layer), size: canvas });
     store.select(layer.id);
     say(`${name} added as the highest layer`);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+/** A picture from outside, kept with the work; `use` is told its name. */
+export async function takePicture(work, file, use) {
+  try {
+    const id = freshId();
+    await keep(work.id, id, await asPng(file));
+    use(id);
   } catch (error) {
     complain(error);
   }
