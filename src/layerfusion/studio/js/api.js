@@ -1,7 +1,8 @@
 // The service, by its OpenAPI. What goes wrong is thrown as an Error with the service's own sentence.
 
-const BASE = new URL("../../v1/", import.meta.url);
-const TOKEN = "layerfusion-token";
+const BASE = new URL("../v1/", import.meta.url);
+
+const ENDED = ["done", "failed", "cancelled"];
 
 export class Refused extends Error {
   constructor(message, status) {
@@ -10,12 +11,8 @@ export class Refused extends Error {
   }
 }
 
-export const setToken = (token) => localStorage.setItem(TOKEN, token);
-
 async function ask(path, options = {}) {
-  const token = localStorage.getItem(TOKEN);
-  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const answer = await fetch(new URL(path, BASE), { ...options, headers }).catch((error) => {
+  const answer = await fetch(new URL(path, BASE), options).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Refused("the service does not answer; is it still running?", 0);
   });
@@ -37,27 +34,25 @@ export const startRun = async (request, key) => (await post("runs", request, { "
 export const upload = async (blob) => (await ask("uploads", { method: "POST", headers: { "Content-Type": blob.type }, body: blob })).json();
 export const readRun = (id) => json(`runs/${id}`);
 export const cancelRun = (id) => ask(`runs/${id}`, { method: "DELETE" });
-export const readLayers = (id) => json(`runs/${id}/layers`);
+export const exportLayers = async (request) => (await post("exports", request)).blob();
 export const readPicture = async (address) => (await ask(address)).blob();
 
-/** The events of a run as they come: {type, data}. Ends with the run; goes on by itself where the line breaks. */
+/** How far a run is, as it goes, until it ends. Where the line breaks, it is taken up again: each event tells everything. */
 export async function* follow(id, signal) {
-  let last = null;
   for (;;) {
     try {
-      for await (const event of eventsOf(await ask(`runs/${id}/events`, { signal, headers: last ? { "Last-Event-ID": last } : {} }))) {
-        last = event.id ?? last;
-        yield event;
+      for await (const progress of eventsOf(await ask(`runs/${id}/events`, { signal }))) {
+        yield progress;
+        if (ENDED.includes(progress.status)) return;
       }
-      return;
     } catch (error) {
       if (signal.aborted || error.status) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 1000));
     }
+    await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
 
-/** Server-sent events, read from an answer: EventSource cannot send a token. */
+/** Server-sent events, read from an answer: EventSource would not tell why it was refused. */
 async function* eventsOf(answer) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -68,12 +63,8 @@ async function* eventsOf(answer) {
     const blocks = text.split("\n\n");
     text = blocks.pop();
     for (const block of blocks) {
-      const fields = {};
-      for (const line of block.split("\n")) {
-        const colon = line.indexOf(":");
-        if (colon > 0) fields[line.slice(0, colon)] = (fields[line.slice(0, colon)] ?? "") + line.slice(colon + 1).trimStart();
-      }
-      if (fields.data) yield { type: fields.event ?? "message", id: fields.id, data: JSON.parse(fields.data) };
+      const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5));
+      if (data.length) yield JSON.parse(data.join("\n"));
     }
   }
 }

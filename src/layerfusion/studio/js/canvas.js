@@ -49,7 +49,8 @@ export class Canvas {
 
   /** The document's size, or the one that the model draws where there is no picture yet. */
   get size() {
-    return this.store.doc.size ?? this.fallback ?? [512, 512];
+    const { size, form } = this.store.doc;
+    return size ?? form.size ?? this.fallback ?? [512, 512];
   }
 
   resize() {

@@ -20,12 +20,14 @@ export function build(store, generate, choosePicture, place) {
   }
   byId("harmony").oninput = ({ target }) => {
     const value = target.valueAsNumber;
-    ask("Light on the subject", { harmony: value === model?.harmony ? null : value }, "harmony");
+    ask("Light on the subject", { harmony: value === model?.harmony.default ? null : value }, "harmony");
   };
   byId("seed").oninput = ({ target }) => {
     target.value = target.value.replace(/\D/g, "").slice(0, 16);
     ask("Seed", { seed: target.value === "" ? null : Number(target.value) }, "seed");
   };
+  byId("size").onchange = ({ target }) => ask("Shape", { size: JSON.parse(target.value) });
+  byId("fast").onchange = ({ target }) => ask("Draft", { fast: target.checked || null });
   byId("clear-seed").onclick = () => (ask("Any seed", { seed: null }), byId("seed").focus());
   byId("count").onchange = ({ target }) => ask("Takes", { count: Number(target.value) }, "count");
   byId("compose").onsubmit = (event) => {
@@ -41,6 +43,8 @@ export function know(described, store) {
   model = described;
   byId("steps").placeholder = model.defaults?.steps ?? "";
   byId("guidance_scale").placeholder = model.defaults?.guidance_scale ?? "";
+  byId("fast-row").hidden = !model.fast;
+  byId("size").replaceChildren(...model.sizes.map((size, i) => h("option", { value: JSON.stringify(i ? size : null) }, `${shape(size)}, ${size.join(" × ")}`)));
   byId("model").textContent = model.says ?? "";
   offer(store);
   subjects.know(model.ideas?.foreground ?? []);
@@ -64,12 +68,16 @@ export function show(store) {
     const [field, value] = [byId(name), form[name] === null ? "" : String(form[name])];
     if (field.value !== value && !(document.activeElement === field && Number(field.value) === form[name])) field.value = value;
   }
-  const harmony = form.harmony ?? model?.harmony ?? 0.5;
+  byId("size").value = JSON.stringify(form.size);
+  byId("fast").checked = Boolean(form.fast);
+  const harmony = form.harmony ?? model?.harmony.default ?? 0.5;
   byId("harmony").value = harmony;
   byId("harmony-value").value = form.harmony === null ? "the model’s own" : `${Math.round(harmony * 100)} %`;
   byId("harmony").setAttribute("aria-valuetext", `${Math.round(harmony * 100)} percent, ${degree(harmony)}`);
   document.querySelectorAll("#count input").forEach((radio) => { radio.checked = Number(radio.value) === form.count; });
 }
+
+const shape = ([width, height]) => (width === height ? "Square" : width > height ? "Landscape" : "Portrait");
 
 function degree(harmony) {
   if (harmony < 0.25) return "faithful to its own light";

@@ -8,7 +8,7 @@ export function open(title, ...body) {
   if (dialog.open) dialog.close();
   dialog.replaceChildren(
     h("div.head", {}, h("h2", { id: "dialog-title" }, title), iconButton("close", "Close", () => dialog.close())),
-    h("div.body", { tabIndex: -1 }, ...body),
+    h("div.body", { tabIndex: 0 }, ...body),
   );
   dialog.showModal();
   dialog.querySelector("[autofocus]")?.focus();

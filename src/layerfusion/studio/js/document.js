@@ -1,7 +1,7 @@
 // The document: what is asked for and the layers, bottom first. Never changed in place: each function returns another.
 //
-// A layer: {id, name, group, role, prompt, take, picture, size, box, placement, opacity, visible, blend, locked, first}. `picture` names
-// a blob in the vault; `box` is the subject's, in the layer's own pixels; `first` is the placement it came with.
+// A layer: {id, name, group, role, prompt, take, picture, size, box, placement, opacity, visible, blend, locked, first}. `picture`
+// names a blob in the vault, `address` the same picture in the service, where it has one; `box` is the subject's, in the layer's own pixels; `first` is the placement it came with.
 
 import { IDENTITY, about, fromMatrix, middle, moved, parts, same, toMatrix } from "./geometry.js";
 
@@ -15,7 +15,7 @@ export const subject = (id) => ({ id, prompt: "", box: null, image: null });
 export const EMPTY = {
   form: {
     subjects: [subject("first")], background: "", photo: null, negative_foreground: "", negative_background: "",
-    seed: null, steps: null, guidance_scale: null, harmony: null, count: 1,
+    seed: null, steps: null, guidance_scale: null, harmony: null, size: null, fast: null, count: 1,
   },
   size: null, // [width, height], as soon as there is a picture
   layers: [],

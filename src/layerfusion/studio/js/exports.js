@@ -4,8 +4,9 @@ import * as api from "./api.js";
 import { described } from "./document.js";
 import { h } from "./dom.js";
 import { close, open } from "./dialog.js";
-import { picture } from "./pictures.js";
+import { picture, ready } from "./pictures.js";
 import { complain, toast } from "./say.js";
+import { picturesOf } from "./work.js";
 
 const FORMATS = {
   psd: ["Photoshop", "Also Affinity, GIMP, Krita and Photopea. Every layer with its name, blend mode and opacity."],
@@ -13,6 +14,7 @@ const FORMATS = {
   pptx: ["PowerPoint", "A slide with one picture a layer. Keynote and LibreOffice too."],
   html: ["Web page", "One file that shows the layers and lets others move them, without network."],
   tiff: ["TIFF", "For print: a page for each layer, the flattened picture first."],
+  zip: ["PNG layers", "A folder of pictures with a list of where they lie, zipped."],
   png: ["PNG", "The picture as it stands, flattened."],
   webp: ["WebP", "Flattened, small."],
   avif: ["AVIF", "Flattened, smallest."],
@@ -30,7 +32,7 @@ export function choose(store, work) {
   const list = (formats) => h("ul.formats", {}, formats.map(entry));
   return open(
     "Download",
-    h("div.formats", {}, h("h3", {}, "With layers")), list(["psd", "ora", "pptx", "html", "tiff"]),
+    h("div.formats", {}, h("h3", {}, "With layers")), list(["psd", "ora", "pptx", "html", "tiff", "zip"]),
     h("div.formats", {}, h("h3", {}, "One picture")), list(["png", "webp", "avif", "jpg"]),
   );
 }
@@ -39,17 +41,32 @@ async function download(store, work, format) {
   const { doc } = store;
   const name = `${fileName(work.title)}.${format}`;
   try {
-    const blob = await api.exportStack(format, stackOf(doc, work), doc.layers.map((layer) => picture(layer.picture).blob));
-    save(blob, name);
+    await ready(work.id, picturesOf(doc));
+    save(await exported(format, doc), name);
     toast(`${name} is saved.`, { kind: "done" });
   } catch (error) {
     complain(error, { label: "Try again", run: () => download(store, work, format) });
   }
 }
 
-/** The canvas and its layers, bottom first, as the layered files describe them. */
-function stackOf(doc) {
-  return { width: doc.size[0], height: doc.size[1], layers: doc.layers.map(described) };
+const sent = new Map(); // a picture's name in the vault → its address in the service
+
+async function send(id) {
+  sent.set(id, (await api.upload(picture(id).blob)).picture);
+  return sent.get(id);
+}
+
+/** The canvas and its layers as a file. The service forgets old pictures; this page does not, and sends them anew. */
+async function exported(format, { size: [width, height], layers }) {
+  const written = async (address) => api.exportLayers({
+    format, width, height, layers: await Promise.all(layers.map(async (layer) => ({ ...described(layer), picture: await address(layer) }))),
+  });
+  try {
+    return await written(({ address, picture: id }) => address ?? sent.get(id) ?? send(id));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return written(({ picture: id }) => send(id));
+  }
 }
 
 export function save(blob, name) {

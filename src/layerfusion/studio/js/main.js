@@ -117,7 +117,7 @@ async function start() {
   await work.resume();
   canvas.resize();
   document.body.dataset.ready = "";
-  const model = await shell.withToken(() => api.describeModel());
+  const model = await api.describeModel();
   compose.know(model, store);
   canvas.fallback = model.size;
   store.dispatchEvent(new CustomEvent("change", { detail: "idle" }));

@@ -9,8 +9,9 @@ const said = (values) => Object.fromEntries(Object.entries(values).filter(([, va
 const sent = async (image) => (image === null ? null : (await api.upload(picture(image).blob)).id);
 
 /** The form as a request: what is empty is left to the model. */
-export async function requestOf({ subjects, background, photo, ...rest }) {
-  const common = said({ ...rest, background_prompt: background, background_image: await sent(photo) });
+export async function requestOf({ subjects, background, photo, size, ...rest }) {
+  const [width, height] = size ?? [];
+  const common = said({ ...rest, width, height, background_prompt: background, background_image: await sent(photo) });
   const each = await Promise.all(subjects.map(async ({ prompt, box, image }) => said({ prompt, box, image: await sent(image) })));
   return { ...asSubjects(each), ...common };
 }

@@ -6,7 +6,7 @@ import { byId, freshId, h, icon } from "./dom.js";
 import { isStale } from "./blend.js";
 import { requestOf, requestToBlend } from "./requests.js";
 import { complain, say, toast } from "./say.js";
-import { arrived, takesOf } from "./takes.js";
+import { arrived, takeOf } from "./takes.js";
 
 export class Runner {
   #following = null;
@@ -42,10 +42,14 @@ export class Runner {
     this.#following = new AbortController();
     this.#show({ stage: "starting" });
     try {
-      const { used = [], ...body } = await request();
-      const { id } = await api.startRun(body, freshId());
-      this.work.running = { id, what, used };
-      await this.work.save();
+      const { used = [], count = 1, ...body } = await request();
+      const ids = [];
+      for (let number = 0; number < count; number++) {
+        const seed = body.seed === undefined ? {} : { seed: body.seed + number };
+        ids.push((await api.startRun({ ...body, ...seed }, freshId())).id);
+        this.work.running = { ids, what, used };
+        await this.work.save();
+      }
       await this.#follow();
     } catch (error) {
       if (error.name !== "AbortError") complain(error, { label: "Try again", run: again });
@@ -54,7 +58,7 @@ export class Runner {
     }
   }
 
-  /** Go on with a run that was on its way when the page was left. */
+  /** Go on with runs that were on their way when the page was left. */
   async resume() {
     if (!this.work.running) return;
     this.#following = new AbortController();
@@ -75,28 +79,29 @@ export class Runner {
 
   async cancel() {
     try {
-      if (this.work.running) await api.cancelRun(this.work.running.id);
+      await Promise.all((this.work.running?.ids ?? []).map((id) => api.cancelRun(id)));
     } catch (error) {
       complain(error);
     }
   }
 
+  /** One run after the other; what has come is kept before the next is waited for. */
   async #follow() {
     const { work } = this;
-    const { id, what, used } = work.running;
     const { signal } = this.#following;
-    for await (const { type, data } of api.follow(id, signal)) {
-      if (type === "progress") this.#show(data);
+    const { ids, what, used } = work.running;
+    for (const [number, id] of ids.entries()) {
+      for await (const progress of api.follow(id, signal)) this.#show({ ...progress, number, count: ids.length });
+      const run = await api.readRun(id);
+      if (run.status === "failed") throw new Error(run.error);
+      if (run.status === "cancelled") return say("Stopped");
+      const take = await takeOf(work, run);
+      if (signal.aborted) return;
+      await arrived(this.store, work, take, number === 0 ? { what, used } : null);
+      work.running = { ids: ids.slice(number + 1), what, used };
+      run.warnings.forEach((warning) => toast(warning));
     }
-    const run = await api.readRun(id);
-    if (signal.aborted) return;
-    if (run.status === "failed") throw new Error(run.error?.message ?? run.error ?? "the run failed; try again.");
-    if (run.status === "cancelled") return say("Stopped");
-    const takes = await takesOf(work, run);
-    if (signal.aborted) return;
-    await arrived(this.store, work, takes, what, used);
-    for (const warning of run.warnings ?? []) toast(warning);
-    say(`${takes.length === 1 ? "The picture is" : `${takes.length} pictures are`} there`);
+    say(ids.length === 1 ? "The picture is there" : `${ids.length} pictures are there`);
   }
 
   #end() {
@@ -110,7 +115,7 @@ export class Runner {
 
   // ---- how it goes ------------------------------------------------------------------------------------------------
 
-  #show({ stage, done = 0, total = 0, preview = null, position = null }) {
+  #show({ stage, done = 0, total = 0, previews = {}, position = null, number = 0, count = 1 }) {
     document.body.dataset.running = stage;
     document.body.classList.remove("blank");
     byId("empty").hidden = true;
@@ -119,13 +124,14 @@ export class Runner {
     byId("generate").onclick = () => this.cancel();
     byId("reroll").disabled = true;
     const above = byId("above");
-    this.box ??= h("div.running", {}, h("div.veil"), h("div.bar"));
+    this.box ??= h("div.running", {}, h("div.veil"), h("div.streams"), h("div.bar"));
     if (!this.box.isConnected) above.append(this.box);
-    if (preview) clearUp(this.box, preview);
-    this.box.querySelector(".bar").style.transform = `scaleX(${total ? done / total : 0})`;
-    const text = worded(stage, done, total, position);
+    if (previews.blended) clearUp(this.box, previews);
+    const share = total ? (number + done / total) / count : number / count;
+    this.box.querySelector(".bar").style.transform = `scaleX(${share})`;
+    const text = worded(stage, done, total, position) + (count > 1 ? `, take ${number + 1} of ${count}` : "");
     byId("pill").hidden = false;
-    byId("pill").replaceChildren(h("span", {}, text), h("progress", { max: Math.max(1, total), value: done, "aria-label": "Steps done" }));
+    byId("pill").replaceChildren(h("span", {}, text), h("progress", { max: 1, value: share, "aria-label": "Done so far" }));
     if (!total || done % Math.ceil(total / 4) === 0) say(text);
   }
 
@@ -142,12 +148,15 @@ export class Runner {
   }
 }
 
-/** Each preview fades in over the one before. */
-function clearUp(box, preview) {
-  const next = h("img.preview", { alt: "", src: preview });
-  const before = box.querySelectorAll(".preview");
-  next.onload = () => before.forEach((one) => one.remove());
-  box.prepend(next);
+/** Each preview takes the place of the one before as soon as it can be drawn; the streams that meet in it stand beside. */
+function clearUp(box, { blended, foreground, background }) {
+  const next = h("img.preview", { alt: "", src: blended });
+  next.decode().catch(() => {}).then(() => {
+    box.querySelector(".preview")?.remove();
+    box.prepend(next);
+  });
+  const tile = (name, src) => h("figure", {}, h("img", { alt: "", src }), h("figcaption", {}, name));
+  box.querySelector(".streams").replaceChildren(tile("Subject", foreground), tile("Scene", background));
 }
 
 function worded(stage, done, total, position) {

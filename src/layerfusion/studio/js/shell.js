@@ -1,8 +1,6 @@
-// The page round the picture: theme, panels, keys that work anywhere, files that are dropped, and the token.
+// The page round the picture: theme, panels, keys that work anywhere, and files that are dropped.
 
-import { setToken } from "./api.js";
-import { open, close } from "./dialog.js";
-import { byId, h } from "./dom.js";
+import { byId } from "./dom.js";
 
 const THEME = "layerfusion-theme";
 
@@ -112,27 +110,3 @@ function files(picture) {
     if (file) picture(file);
   });
 }
-
-/** Ask the service; where it wants a token, ask for one and try again. */
-export async function withToken(request) {
-  for (;;) {
-    try {
-      return await request();
-    } catch (error) {
-      if (error.status !== 401) throw error;
-      await askForToken(error.message);
-    }
-  }
-}
-
-async function askForToken(why) {
-  const field = h("input", { type: "password", id: "token", autocomplete: "current-password", required: true, autofocus: true });
-  const form = h("form.token", {}, h("p.soft", {}, why), h("label", { htmlFor: "token" }, "Token"), field, h("button.primary", { type: "submit" }, "Go on"));
-  form.onsubmit = (event) => {
-    event.preventDefault();
-    setToken(field.value);
-    close();
-  };
-  await open("This service wants a token", form);
-}
-

@@ -6,26 +6,22 @@ import { flatten, keep } from "./pictures.js";
 
 const COVER = 160;
 
-/** Fetch the pictures of a run's triplets, and keep them with the work. */
-export async function takesOf(work, run) {
-  return Promise.all(run.triplets.map((triplet, index) => takeOf(work, run, triplet, index)));
-}
-
-async function takeOf(work, run, triplet) {
+/** Fetch the layers of a run that is done, and keep their pictures with the work. */
+export async function takeOf(work, run) {
   const id = freshId();
-  const layers = await Promise.all(triplet.layers.map(async (layer) => {
+  const layers = await Promise.all(run.layers.map(async (layer) => {
     const own = `${id}/${layer.name}`;
     const { size, box, opaque } = await keep(work.id, own, await api.readPicture(layer.picture));
     const covers = opaque && layer.placement.every((number, i) => number === [1, 0, 0, 0, 1, 0][i]);
     return {
-      id: freshId(), name: layer.name, group: layer.group, role: roleOf(layer.name), prompt: promptOf(run.request, layer.name), take: id, picture: own, size, box, opaque,
+      id: freshId(), name: layer.name, group: layer.group, role: roleOf(layer.name), prompt: promptOf(run.request, layer.name), take: id, picture: own, address: layer.picture, size, box, opaque,
       placement: layer.placement, first: layer.placement, opacity: layer.opacity, visible: layer.visible, blend: layer.blend, locked: covers,
     };
   }));
-  const size = [run.request.width ?? triplet.width, run.request.height ?? triplet.height];
+  const size = [run.width, run.height];
   const small = flatten(size, layers.filter(({ visible }) => visible), COVER / Math.max(...size));
   const label = `${run.request.foreground_prompt}, ${run.request.background_prompt}`;
-  return { id, run: run.id, seed: triplet.seed, label, size, layers, cover: small.toDataURL("image/webp", 0.8) };
+  return { id, run: run.id, seed: run.seed, label, size, layers, cover: small.toDataURL("image/webp", 0.8) };
 }
 
 const NAME = /^(background|shadow|light|foreground|blended)(?: (\d+))?( \(unlit\))?$/;
@@ -42,11 +38,12 @@ function promptOf({ foreground_prompt, foregrounds }, name) {
   return role === "foreground" ? (foregrounds?.[(number ?? 1) - 1]?.prompt ?? foreground_prompt) : null;
 }
 
-/** New takes: the first goes on the canvas, all of them into the strip. */
-export async function arrived(store, work, takes, what, used) {
-  await work.addTakes(takes);
-  if (!work.title) byId("title").value = work.title = takes[0].label.slice(0, 60);
-  put(store, takes[0], what, used);
+/** A new take goes into the strip, and on the canvas where it is the first of its kind: {what, used}. */
+export async function arrived(store, work, take, first) {
+  await work.addTake(take);
+  if (!work.title) byId("title").value = work.title = take.label.slice(0, 60);
+  if (first) put(store, take, first.what, first.used);
+  else show(store, work);
   await work.drawCover();
 }
 

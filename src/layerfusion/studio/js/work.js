@@ -70,11 +70,11 @@ export class Work {
     await saveStep(this.#record(), number, history[number]);
   }
 
-  /** Further takes, kept with the work. */
-  addTakes(takes) {
-    const first = this.takes.length;
-    this.takes = [...this.takes, ...takes];
-    return this.#keep(() => Promise.all(takes.map((take, i) => saveTake(this.id, first + i, take))));
+  /** A further take, kept with the work. */
+  addTake(take) {
+    const number = this.takes.length;
+    this.takes = [...this.takes, take];
+    return this.#keep(() => saveTake(this.id, number, take));
   }
 
   async delete(id) {
