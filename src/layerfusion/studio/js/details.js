@@ -18,7 +18,7 @@ export function build(store) {
     const opacity = fields.opacity.value / 100;
     store.commit(`Opacity of ${layer.name}`, patched(doc, layer.id, { opacity }), `opacity ${layer.id}`);
   };
-  fields.blend = h("select", { id: "blend" }, BLENDS.map((blend) => h("option", { value: blend }, blend[0].toUpperCase() + blend.slice(1))));
+  fields.blend = h("select", { id: "blend-mode" }, BLENDS.map((blend) => h("option", { value: blend }, blend[0].toUpperCase() + blend.slice(1))));
   fields.blend.onchange = () => {
     const { layer, doc } = store;
     store.commit(`Blend ${layer.name}: ${fields.blend.value}`, patched(doc, layer.id, { blend: fields.blend.value }));
@@ -30,7 +30,7 @@ export function build(store) {
   fields.buttons = buttons(store);
   form.append(
     h("div.line", {}, h("label", { htmlFor: "opacity" }, "Opacity"), h("div.slide", {}, fields.opacity, fields.percent)),
-    h("div.line", {}, h("label", { htmlFor: "blend" }, "Blend"), fields.blend),
+    h("div.line", {}, h("label", { htmlFor: "blend-mode" }, "Blend"), fields.blend),
     h("div.numbers", {}, fields.numbers.map(({ label }) => label)),
     fields.together,
     h("div.buttons", {}, Object.values(fields.buttons)),

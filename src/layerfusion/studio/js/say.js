@@ -24,7 +24,7 @@ export function toast(text, { kind = "note", action = null } = {}) {
     `div.toast.${kind}`,
     { "data-text": text },
     icon(kind === "error" ? "alert" : kind === "done" ? "check" : "info"),
-    h("p", {}, text),
+    h("p", {}, sentence(text)),
     action && h("button", { type: "button", onclick: () => (close(), action.run()) }, action.label),
     iconButton("close", "Dismiss", close),
   );
@@ -41,7 +41,7 @@ export function toast(text, { kind = "note", action = null } = {}) {
 /** Show what went wrong, in the words of whoever noticed it. */
 export function complain(error, action = null) {
   console.warn(error);
-  toast(sentence(error.message || String(error)), { kind: "error", action });
+  toast(error.message || String(error), { kind: "error", action });
 }
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,98 @@
+"""The studio in a real Chromium, on a real service with the embedded model: one of each for all tests."""
+
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerfusion.layers import LayerStack
+from tools.studio import Studio, chromium, serving
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
+pytest.importorskip("fastapi", reason="needs the service (pip install 'layerfusion[studio]')")
+
+AXE = "axe-core@4.14.1"
+STEPS = 2  # enough to see that things arrive
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("studio")) as where:
+        yield where
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    found = chromium()
+    if found is None:
+        pytest.skip("needs chromium (make apt)")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def studio(browser: Any, address: str) -> Iterator[Studio]:
+    """An empty page that notes what it complains of, and what it asks of anyone but its service."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    opened = Studio(context, address)
+    yield opened
+    assert opened.complaints == []
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script that looks for barriers, from npm."""
+    folder = Path(__file__).parents[2] / "build" / "axe"
+    file = folder / "axe.min.js"
+    if not file.exists():
+        if shutil.which("npm") is None:
+            pytest.skip("needs npm, to fetch axe-core")
+        folder.mkdir(parents=True, exist_ok=True)
+        packed = subprocess.run(
+            ["npm", "pack", AXE, "--silent", "--pack-destination", str(folder)], capture_output=True, text=True
+        )
+        if packed.returncode:
+            pytest.skip(f"npm could not fetch {AXE}")
+        with tarfile.open(folder / packed.stdout.strip()) as archive:
+            script = archive.extractfile("package/axe.min.js")
+            assert script is not None
+            file.write_bytes(script.read())
+    return file.read_text(encoding="utf-8")
+
+
+class Api:
+    """What a program reads of the service."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def read(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"{self.address}{path}") as answer:
+            return bytes(answer.read())
+
+    def newest(self) -> dict[str, Any]:
+        """The run that was asked for last."""
+        found: dict[str, Any] = json.loads(self.read("v1/runs?limit=1"))["runs"][0]
+        return found
+
+    def stack(self, run: dict[str, Any], folder: Path) -> LayerStack:
+        """Its layers as they came, with their placements."""
+        with zipfile.ZipFile(io.BytesIO(self.read(f"v1/runs/{run['id']}/layers.zip"))) as archive:
+            archive.extractall(folder)
+        return LayerStack.open(folder / "layers")
+
+
+@pytest.fixture
+def api(address: str) -> Api:
+    return Api(address)

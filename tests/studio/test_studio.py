@@ -1,0 +1,187 @@
+"""What an artist does in the studio, from the empty page to the file, and what survives."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from layerfusion.layers import LayerStack
+from tests.layers.stacks import assert_same
+from tests.studio.conftest import STEPS, Api
+from tools.studio import Studio
+
+expect = pytest.importorskip("playwright.sync_api").expect
+
+
+def draw(studio: Studio, subject: str = "a penguin", scene: str = "a snowy forest", seed: int = 3) -> None:
+    studio.ask(subject, scene, seed=seed, steps=STEPS)
+    studio.generate()
+
+
+def test_from_an_empty_page_to_a_psd_whose_layers_are_the_services(studio: Studio, api: Api, tmp_path: Path) -> None:
+    expect(studio.tab.get_by_role("heading", name="Two prompts in, layers out")).to_be_visible()
+    assert studio.tab.is_disabled("#download")
+    draw(studio)
+    run = api.newest()
+    assert run["request"] == {
+        "foreground_prompt": "a penguin",
+        "background_prompt": "a snowy forest",
+        "seed": 3,
+        "steps": 2,
+    }
+    want = api.stack(run, tmp_path)
+    assert studio.names() == [layer.name for layer in reversed(want.layers)]
+    file = studio.download("psd", tmp_path)
+    assert file.name == "a-penguin-a-snowy-forest.psd"
+    got = LayerStack.open(file)
+    (tmp_path / "api.psd").write_bytes(api.read(f"v1/runs/{run['id']}/layers.psd"))
+    assert_same(got, LayerStack.open(tmp_path / "api.psd"))
+    assert_same(got, want.baked())
+
+
+def test_what_is_done_to_layers_is_in_the_file_and_survives_a_reload(studio: Studio, api: Api, tmp_path: Path) -> None:
+    draw(studio)
+    came = api.stack(api.newest(), tmp_path)
+    moved = came.edited("foreground", lambda layer: layer.flipped().moved(-20, 11))
+    studio.keys("f", "Shift+ArrowLeft", "Shift+ArrowLeft", "Shift+ArrowDown", "ArrowDown")
+    studio.tab.select_option("#blend-mode", "multiply")
+    moved["foreground"] = replace(moved["foreground"], blend="multiply")
+    assert_same(LayerStack.open(studio.download("psd", tmp_path)), moved.baked())
+    studio.saved()
+    studio.again()
+    assert_same(LayerStack.open(studio.download("psd", tmp_path)), moved.baked())
+    for _ in range(3):  # the blend mode, the moves, which are one, and the flip
+        studio.tab.keyboard.press("Control+z")
+    assert_same(LayerStack.open(studio.download("psd", tmp_path)), came.baked())
+    studio.saved()
+    studio.again()
+    studio.tab.click("#redo")
+    assert_same(
+        LayerStack.open(studio.download("psd", tmp_path)), came.edited("foreground", lambda one: one.flipped()).baked()
+    )
+    studio.tab.click('#layers [aria-label="Hide background"]')  # and goes on: what was undone is given up
+    assert studio.tab.is_disabled("#redo")
+
+
+def test_the_canvas_shows_what_the_file_composites_to(studio: Studio, tmp_path: Path) -> None:
+    draw(studio)
+    studio.keys("[", "[", "+", "Shift+ArrowRight", "Escape")
+    paper = studio.tab.locator("#paper").bounding_box()
+    seen = Image.open(_shot(studio, tmp_path, paper)).convert("RGB")
+    file = LayerStack.open(studio.download("ora", tmp_path)).composite().convert("RGB")
+    difference = np.asarray(file.resize(seen.size, Image.Resampling.BILINEAR), np.int16) - np.asarray(seen, np.int16)
+    assert np.abs(difference).mean() < 4
+
+
+def _shot(studio: Studio, folder: Path, area: Any) -> Path:
+    studio.tab.evaluate("document.querySelector('.tools').hidden = document.querySelector('#pill').hidden = true")
+    studio.tab.screenshot(path=folder / "seen.png", clip=area)
+    studio.tab.evaluate("document.querySelector('.tools').hidden = false")
+    return folder / "seen.png"
+
+
+def test_a_dragged_subject_takes_its_group_along_unless_it_goes_alone(studio: Studio, tmp_path: Path) -> None:
+    draw(studio)
+    before = LayerStack.open(studio.download("zip", tmp_path) and _unzipped(tmp_path))
+    x, y = _on_screen(studio, before["foreground"].centre)
+    studio.tab.mouse.move(x, y)
+    studio.tab.mouse.down()
+    studio.tab.keyboard.down("Alt")  # past the middle lines
+    studio.tab.mouse.move(x + 30, y - 20)
+    studio.tab.mouse.move(x + 60, y - 40)
+    studio.tab.mouse.up()
+    studio.tab.keyboard.up("Alt")
+    studio.download("zip", tmp_path)
+    after = LayerStack.open(_unzipped(tmp_path))
+    zoom = studio.tab.locator("#paper").bounding_box()["width"] / before.width
+    for name in ("foreground", "shadow", "light", "foreground (unlit)"):
+        step = np.subtract(after[name].placement.as_tuple(), before[name].placement.as_tuple())
+        np.testing.assert_allclose(step, [0, 0, 60 / zoom, 0, 0, -40 / zoom], atol=1e-6)
+    assert after["background"].placement == before["background"].placement
+    studio.tab.check("#alone")
+    studio.keys("Shift+ArrowRight")
+    studio.download("zip", tmp_path)
+    alone = LayerStack.open(_unzipped(tmp_path))
+    assert alone["foreground"].placement.c == pytest.approx(after["foreground"].placement.c + 10)
+    assert alone["shadow"].placement == after["shadow"].placement
+
+
+def _unzipped(folder: Path) -> Path:
+    import shutil
+    import zipfile
+
+    (file,) = folder.glob("*.zip")
+    shutil.rmtree(folder / "layers", ignore_errors=True)
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(folder)
+    return folder / "layers"
+
+
+def _on_screen(studio: Studio, point: tuple[float, float]) -> tuple[float, float]:
+    paper = studio.tab.locator("#paper").bounding_box()
+    zoom = paper["width"] / 256
+    return paper["x"] + point[0] * zoom, paper["y"] + point[1] * zoom
+
+
+def test_a_run_goes_on_while_the_page_is_closed(studio: Studio) -> None:
+    studio.ask("a penguin", "a snowy forest", seed=4, steps=12)
+    studio.tab.click("#generate")
+    studio.tab.locator("#pill", has_text="Step").wait_for()
+    studio.again()
+    studio.tab.locator("#takes li").first.wait_for()
+    assert studio.names()
+
+
+def test_takes_are_kept_and_a_stopped_run_is_none(studio: Studio, api: Api) -> None:
+    draw(studio)
+    studio.tab.click("#reroll")
+    studio.tab.locator("#takes li >> nth=1").wait_for()
+    assert studio.tab.input_value("#seed") != "3"
+    studio.tab.click("#takes li:last-child button")
+    assert studio.tab.input_value("#seed") == "3"
+    studio.tab.wait_for_selector("body:not([data-running])")
+    studio.tab.evaluate("document.getElementById('more').open = true")
+    studio.tab.fill("#steps", "150")
+    studio.tab.click("#generate")
+    studio.tab.locator("#pill", has_text="Step").wait_for()
+    studio.tab.click("#generate")
+    studio.tab.wait_for_selector("body:not([data-running])")
+    assert api.newest()["status"] == "cancelled"
+    assert studio.tab.locator("#takes li").count() == 2
+
+
+def test_a_picture_from_outside_is_a_layer_in_the_file(studio: Studio, tmp_path: Path) -> None:
+    draw(studio)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 4), np.uint8)
+    pixels[..., 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "my leaf.png")
+    with studio.tab.expect_file_chooser() as chooser:
+        studio.tab.click("#add")
+    chooser.value.set_files(tmp_path / "my leaf.png")
+    studio.tab.locator('[data-name="my leaf"]').wait_for()
+    studio.download("zip", tmp_path)
+    layer = LayerStack.open(_unzipped(tmp_path))["my leaf"]
+    np.testing.assert_array_equal(layer.pixels, pixels)
+    assert layer.placement.as_tuple() == (1, 0, 98, 0, 1, 108)
+
+
+def test_the_services_sentence_is_shown_and_spoken(studio: Studio) -> None:
+    studio.ask("a penguin", "a snowy forest", steps=999)
+    studio.tab.click("#generate")
+    toast = studio.tab.locator(".toast.error")
+    expect(toast).to_contain_text("999 steps are too many here; the limit is 150.")
+    expect(studio.tab.locator("#alarm")).to_have_text(re.compile("999 steps are too many"))
+    assert studio.tab.locator("#alarm").get_attribute("role") == "alert"
+    studio.tab.click(".toast [aria-label=Dismiss]")
+    studio.tab.route("**/v1/runs", lambda route: route.abort())
+    studio.tab.fill("#steps", "2")
+    studio.tab.click("#generate")
+    expect(toast).to_contain_text("The service does not answer; is it still running?")
+    studio.tab.unroute("**/v1/runs")
+    studio.tab.click(".toast >> text=Try again")
+    studio.tab.locator("#takes li").wait_for()
+    studio.complaints[:] = [one for one in studio.complaints if "Failed to load" not in one and "Refused" not in one]
