@@ -6,7 +6,7 @@ PROMPTS ?= "a snowman" "a beach at night"
 SEED ?= 9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo studio test lint docs format world-preview mini-report frontier reference readme-pictures bench bench-sdxl apt dist clean
+.PHONY: help demo studio test lint docs format world-preview mini-report frontier reference readme-pictures studio-pictures bench bench-sdxl apt dist clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -67,6 +67,9 @@ reference: $(VENV)/.installed-dev  ## draw the embedded model's reference pictur
 
 readme-pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and the gallery anew, into docs/images
 	$(BIN)/python -m recipes.mini.gallery --seed $(SEED)
+
+studio-pictures: $(VENV)/.installed-dev  ## draw the pictures of the studio's page anew (needs chromium)
+	$(BIN)/python -m tools.studio
 
 bench: $(VENV)/.installed-dev  ## time whole triplets, the method's pieces and the layers; fails where a ratio grew by a tenth
 	$(BIN)/python -m benchmarks.counted
