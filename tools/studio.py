@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -137,7 +138,7 @@ def _draw(studio: Studio, out: Path, suffix: str) -> None:
     _shoot(studio, out / f"empty-{suffix}.webp")
     studio.ask("a penguin", "a snowy forest", seed=7)
     studio.tab.click("#generate")
-    studio.tab.get_by_text("Step 14").wait_for()
+    studio.tab.get_by_text(re.compile(r"Step (9|1\d)\b")).wait_for()
     _shoot(studio, out / f"running-{suffix}.webp")
     studio.tab.wait_for_selector("body:not([data-running])")
     studio.generate("#reroll")

@@ -28,6 +28,7 @@ def test_axe_finds_no_barrier_in_light_and_dark(studio: Studio, axe: str) -> Non
         for scheme in ("light", "dark"):
             tab.emulate_media(color_scheme=scheme)
             expect(tab.locator("html")).to_have_attribute("data-theme", scheme)
+            tab.wait_for_timeout(250)  # colours have changed on the screen, too
             assert barriers(studio, axe) == [], f"{what}, {scheme}"
 
     look("empty page")

@@ -178,7 +178,7 @@ def test_the_services_sentence_is_shown_and_spoken(studio: Studio) -> None:
     assert studio.tab.locator("#alarm").get_attribute("role") == "alert"
     studio.tab.click(".toast [aria-label=Dismiss]")
     studio.tab.route("**/v1/runs", lambda route: route.abort())
-    studio.tab.fill("#steps", "2")
+    studio.ask("a penguin", "a snowy forest", steps=2)
     studio.tab.click("#generate")
     expect(toast).to_contain_text("The service does not answer; is it still running?")
     studio.tab.unroute("**/v1/runs")
