@@ -128,6 +128,8 @@ def main() -> None:
             )
             studio = Studio(context, address)
             _draw(studio, out, f"1440-{scheme}")
+            if scheme == "light":
+                _draw_running(studio, out, f"1440-{scheme}")
             studio.tab.set_viewport_size({"width": 360, "height": 760})
             _draw_narrow(studio, out, f"360-{scheme}")
             context.close()
@@ -137,10 +139,7 @@ def main() -> None:
 def _draw(studio: Studio, out: Path, suffix: str) -> None:
     _shoot(studio, out / f"empty-{suffix}.webp")
     studio.ask("a penguin", "a snowy forest", seed=7)
-    studio.tab.click("#generate")
-    studio.tab.get_by_text(re.compile(r"Step (9|1\d)\b")).wait_for()
-    _shoot(studio, out / f"running-{suffix}.webp")
-    studio.tab.wait_for_selector("body:not([data-running])")
+    studio.generate()
     studio.generate("#reroll")
     _shoot(studio, out / f"layers-{suffix}.webp")
     studio.keys(*["Shift+ArrowRight"] * 3, *["["] * 2)
@@ -152,6 +151,13 @@ def _draw(studio: Studio, out: Path, suffix: str) -> None:
     studio.tab.click("#download")
     _shoot(studio, out / f"download-{suffix}.webp")
     studio.tab.keyboard.press("Escape")
+
+
+def _draw_running(studio: Studio, out: Path, suffix: str) -> None:
+    studio.tab.click("#generate")
+    studio.tab.get_by_text(re.compile(r"Step (9|1\d)\b")).wait_for()
+    _shoot(studio, out / f"running-{suffix}.webp")
+    studio.tab.wait_for_selector("body:not([data-running])")
 
 
 def _draw_narrow(studio: Studio, out: Path, suffix: str) -> None:
