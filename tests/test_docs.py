@@ -21,7 +21,8 @@ from tools import docs
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Real weights and a GPU: such an example is checked as far as that goes without them.
-NEEDS_MORE = re.compile(r"realvisxl|sdxl|to\(\"cuda\"\)|my-model|my-sdxl|--device")
+NEEDS_MORE = re.compile(r"realvisxl|sdxl|to\(\"cuda\"\)|my-model|my-sdxl|--device|^(studio|serve)\b")
+"""Examples that are only parsed: what needs a GPU or other weights, and what runs until it is stopped."""
 PAGES = [page for page in docs.PAGES if page.name != "api.md"]
 
 
