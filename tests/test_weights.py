@@ -83,7 +83,8 @@ def test_sources_that_lead_nowhere_are_refused(source: str, sentence: str) -> No
 
 
 def test_hub_files_are_downloaded_by_name_or_by_their_repository(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "hf_hub_download", lambda repository, file: f"cache/{repository}/{file}")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repository, file, **_: f"cache/{repository}/{file}")
+    monkeypatch.setattr(weights, "hub_answers", lambda repository: True)
     files = {"owner/name": "known.safetensors"}
     assert find_weights("owner/name", files) == Path("cache/owner/name/known.safetensors")
     assert find_weights("owner/name:other.safetensors", files) == Path("cache/owner/name/other.safetensors")
@@ -99,10 +100,11 @@ def test_hub_files_are_downloaded_by_name_or_by_their_repository(monkeypatch: py
     ],
 )
 def test_hub_failures_are_sentences(failure: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(repository: str, file: str) -> str:
+    def fail(repository: str, file: str, local_files_only: bool) -> str:
         raise failure
 
-    monkeypatch.setattr(weights, "hf_hub_download", fail)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    monkeypatch.setattr(weights, "hub_answers", lambda repository: True)
     with pytest.raises(WeightsError, match=sentence):
         find_weights("owner/name:weights.safetensors")
 

@@ -94,6 +94,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         WeightsError: the file is missing, a pickle, a Git LFS pointer, empty, cut short, or something else.
     """
+    if look(path) is None:
+        raise WeightsError(f"{path} does not exist; check the name.")
     with open_file(path) as file:
         start = file.read(64)
     if not start:
