@@ -127,6 +127,26 @@ def _on_screen(studio: Studio, point: tuple[float, float]) -> tuple[float, float
     return paper["x"] + point[0] * zoom, paper["y"] + point[1] * zoom
 
 
+def test_a_moved_subject_is_blended_again_where_it_stands(studio: Studio, api: Api, tmp_path: Path) -> None:
+    draw(studio)
+    before = api.stack(api.newest(), tmp_path / "before")
+    assert studio.tab.is_disabled("#blend")
+    studio.keys(*["Shift+ArrowLeft"] * 3)
+    studio.generate("#blend")
+    run = api.newest()
+    assert {"foreground_image", "background_image"} <= run["request"].keys()
+    after = api.stack(run, tmp_path / "after")
+    np.testing.assert_array_equal(after["background"].pixels, before["background"].pixels)
+    moved = replace(before["foreground (unlit)"].moved(-30, 0), visible=True)
+    want = np.asarray(LayerStack(256, 256, [moved]).composite())
+    given = np.asarray(LayerStack(256, 256, [replace(after["foreground (unlit)"], visible=True)]).composite())
+    np.testing.assert_allclose(given[..., 3].astype(int), want[..., 3], atol=1)
+    assert studio.tab.is_disabled("#blend")
+    assert_same(LayerStack.open(studio.download("psd", tmp_path)), after.baked())
+    studio.tab.keyboard.press("Control+z")
+    assert studio.tab.is_enabled("#blend")
+
+
 def test_a_run_goes_on_while_the_page_is_closed(studio: Studio) -> None:
     studio.ask("a penguin", "a snowy forest", seed=4, steps=12)
     studio.tab.click("#generate")
