@@ -98,3 +98,12 @@ def test_figures_on_request(request_: Request, session: Session) -> None:
     asked = request_.model_copy(update={"count": 1, "show_priors": True})
     (generated,) = generate(session, asked)
     assert set(generated.figures) == {"priors", "structure"}
+
+
+def test_every_foreground_is_advised_on_alone() -> None:
+    session = Session.open(Request(foreground_prompt="a fox", background_prompt="a beach"))
+    each = {"foregrounds": [{"prompt": "a fox"}, {"prompt": "a penguin"}], "background_prompt": "a sunny beach"}
+    assert not [said for said in session.warnings_for(Request.checked(each)) if "several things" in said]
+    each["foregrounds"] = [{"prompt": "a fox"}, {"prompt": "two penguins"}]
+    (said,) = [said for said in session.warnings_for(Request.checked(each)) if "several things" in said]
+    assert "penguins" in said and "fox" not in said

@@ -144,7 +144,12 @@ class Session:
     def _advice(self, request: Request) -> list[str]:
         if self.vocabulary is None:
             return []
-        return advise(self.vocabulary, self.model.name, request.foreground_prompt, request.background_prompt)
+        each = [
+            sentence
+            for prompt in _foreground_prompts(request).values()
+            for sentence in advise(self.vocabulary, self.model.name, prompt, request.background_prompt)
+        ]
+        return list(dict.fromkeys(each))
 
     def _changed_since(self, repeated: Record | None) -> list[str]:
         """When a run is repeated: what is not as it was, so that the pixels may differ."""
@@ -181,11 +186,18 @@ def _first(given: str | None, own: str) -> str:
 def _prompts(request: Request) -> dict[str, str]:
     """The prompts of a completed request, by what a user calls them."""
     return {
-        "foreground prompt": request.foreground_prompt,
+        **_foreground_prompts(request),
         "background prompt": request.background_prompt,
         "negative foreground prompt": request.negative_foreground or "",
         "negative background prompt": request.negative_background or "",
     }
+
+
+def _foreground_prompts(request: Request) -> dict[str, str]:
+    """Of several foregrounds each its own: every one has a stream to itself."""
+    if not request.foregrounds:
+        return {"foreground prompt": request.foreground_prompt}
+    return {f"prompt of foreground {n}": one.prompt for n, one in enumerate(request.foregrounds, start=1)}
 
 
 def _with_nearest(unknown: dict[str, list[str]]) -> str:
