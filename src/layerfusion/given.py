@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import PIL.Image
@@ -184,7 +184,7 @@ def _tensors(pictures: Pictures | None, name: str) -> list[Tensor | None]:
     if pictures is None:
         return []
     several = isinstance(pictures, (list, tuple)) or getattr(pictures, "ndim", 3) == 4
-    each = list(pictures) if several else [pictures]  # type: ignore[arg-type]
+    each: list[Any] = list(cast("Sequence[Any]", pictures)) if several else [pictures]
     return [None if picture is None else _tensor(picture, name) for picture in each]
 
 
@@ -196,7 +196,7 @@ def _tensor(picture: Any, name: str) -> Tensor:
             raise LayerFusionError("the foreground has no transparency; cut its subject out first.")
         picture = np.array(picture.convert(MODES[channels]))
     if isinstance(picture, np.ndarray):
-        picture = torch.from_numpy(picture if picture.ndim == 3 else picture[..., None]).movedim(-1, 0)
+        picture = torch.tensor(picture if picture.ndim == 3 else picture[..., None]).movedim(-1, 0)
     if not isinstance(picture, Tensor) or picture.ndim != 3 or picture.shape[0] != channels:
         raise LayerFusionError(
             f"the {name} is no picture of {channels} channels; give a PIL picture, an array (H, W, {channels}) or a "
