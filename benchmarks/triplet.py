@@ -107,10 +107,14 @@ def summary(seconds: np.ndarray, ratios: np.ndarray) -> dict[str, Any]:
     """Both (rounds, 2), by wall clock and by processor time."""
     row: dict[str, Any] = {"seconds": round(float(np.median(seconds[:, 0])), 3)}
     for column, name in enumerate(("ratio", "processor ratio")):
-        of = ratios[:, column]
-        interval = bootstrap(lambda at, of=of: float(np.median(of[at])), len(of))  # type: ignore[misc]
-        row[name] = [round(float(value), 3) for value in (np.median(of), *interval)]
+        row[name] = _median(ratios[:, column])
     return row
+
+
+def _median(of: np.ndarray) -> list[float]:
+    """With its interval."""
+    interval = bootstrap(lambda at: float(np.median(of[at])), len(of))
+    return [round(float(value), 3) for value in (np.median(of), *interval)]
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +217,8 @@ def side_by_side(count: int) -> Callable[[World, int], Asked]:
 def _asked(world: World, number: int, rng: np.random.Generator, boxes: tuple[Any, ...]) -> Asked:
     chosen = rng.choice(len(world.objects), len(boxes), replace=False)
     scene = world.scenes[number % len(world.scenes)].key
-    plain = tuple(tuple(float(side) for side in box) for box in boxes)
-    return Asked(tuple(world.objects[k].key for k in chosen), plain, scene, SEEDS + number)  # type: ignore[arg-type]
+    plain = tuple((float(x), float(y), float(width), float(height)) for x, y, width, height in boxes)
+    return Asked(tuple(world.objects[k].key for k in chosen), plain, scene, SEEDS + number)
 
 
 TASKS: dict[str, tuple[Callable[[World, int], Asked], bool]] = {
@@ -266,7 +267,8 @@ def cost(bench: Bench, rounds: int) -> dict[str, Any]:
     for name, count in (("one, in a box", 1), ("two", 2), ("three", 3)):
         asked = side_by_side(count)(bench.world, 0)
         prompts = [Foreground(article(key), box=box) for key, box in zip(asked.objects, asked.boxes, strict=True)]
-        runs[name] = lambda prompts=prompts: bench.pipe(  # type: ignore[misc]
+        runs[name] = partial(
+            bench.pipe,
             foregrounds=prompts,
             background_prompt=bench.world.scene(whole.scene).phrases[0],
             generator=torch.Generator().manual_seed(0),

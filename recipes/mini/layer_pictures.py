@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
@@ -32,14 +33,14 @@ def save(picture: Image.Image, path: Path) -> None:
     print(path, flush=True)
 
 
-def page(source: Path, theme: str, out: Path) -> None:
+def page(source: Path, theme: Literal["light", "dark"], out: Path) -> None:
     """The page as a browser shows it, the foreground chosen."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         width, height = WINDOW
-        shown = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
+        shown = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
         shown.goto(source.as_uri())
         shown.wait_for_selector("body[data-ready]")
         shown.click('[data-name="foreground"]')

@@ -125,8 +125,9 @@ class Material:
         """The same of the kept cases alone; of pairs, which are drawn from everything, nothing is known."""
         drawn = {name: triplets.where(keep) for name, triplets in self.drawn.items()}
         rows = [row_of(name, world, probe, triplets, self.unlit) for name, triplets in drawn.items()]
-        kept = {"main": self.main.where(keep), "thin": self.thin.where(keep), "drawn": drawn, "rows": rows}
-        return replace(self, **kept, pairs=float("nan"))  # type: ignore[arg-type]
+        return replace(
+            self, main=self.main.where(keep), thin=self.thin.where(keep), drawn=drawn, rows=rows, pairs=float("nan")
+        )
 
 
 def unlit_references(

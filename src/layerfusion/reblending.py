@@ -17,6 +17,7 @@ from torch.nn.functional import grid_sample
 from layerfusion.errors import LayerFusionError
 from layerfusion.foregrounds import Foreground
 from layerfusion.layers import Layer, LayerStack
+from layerfusion.layers.composite import Blend
 from layerfusion.layers.effects import cleared
 from layerfusion.output import LayerFusionOutput
 from layerfusion.pipeline import LayerFusionPipeline
@@ -134,10 +135,13 @@ def _layers_of(subject: StackSubject, relit: RelitSubject, suffix: str) -> list[
     """Shadow, light, the subject in that light and, hidden, its own pixels: one group."""
     unlit, shown, group = subject.unlit, subject.shown, subject.group
     name = shown.name.removesuffix(UNLIT)
-    effects = [("shadow", relit.shadow, "multiply"), ("light", relit.light, "screen")]
+    effects: list[tuple[str, Tensor, Blend]] = [
+        ("shadow", relit.shadow, "multiply"),
+        ("light", relit.light, "screen"),
+    ]
     return [
         *(
-            cleared(Layer(f"{effect}{suffix}", _pixels(tensor), blend=blend, group=group))  # type: ignore[arg-type]
+            cleared(Layer(f"{effect}{suffix}", _pixels(tensor), blend=blend, group=group))
             for effect, tensor, blend in effects
         ),
         replace(shown, pixels=_lit(unlit, relit.gain), placement=unlit.placement, group=group),

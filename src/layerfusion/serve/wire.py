@@ -241,7 +241,12 @@ def of_the_server(asked: dict[str, Any], settings: Settings) -> Request:
 
 def _uploads(asked: dict[str, Any]) -> list[str]:
     found: list[str] = []
-    renamed(asked, lambda upload: found.append(upload) or upload)  # type: ignore[func-returns-value]
+
+    def note(upload: str) -> str:
+        found.append(upload)
+        return upload
+
+    renamed(asked, note)
     return found
 
 
