@@ -87,9 +87,9 @@ class Hub:
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
-    monkeypatch.setattr("layerfusion.models.hub.HfApi", lambda: hub)
-    monkeypatch.setattr("layerfusion.models.hub.hf_hub_download", hub.download)
-    monkeypatch.setattr("layerfusion.models.hub.snapshot_download", hub.snapshot)
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", hub.download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub.snapshot)
 
 
 def test_a_model_is_fetched_by_its_components(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
