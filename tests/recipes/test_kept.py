@@ -1,0 +1,59 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recipes.paper import kept
+
+
+def test_pictures_are_made_once_and_go_on_where_they_were_stopped(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def make(cases: list[int]) -> dict[str, np.ndarray]:
+        asked.extend(cases)
+        if len(asked) > 4:
+            raise KeyboardInterrupt
+        return {"picture": np.stack([np.full((2, 2, 3), case / 255) for case in cases])}
+
+    pictures = kept.Pictures(tmp_path, "model")
+    with pytest.raises(KeyboardInterrupt):
+        pictures.of("greys", range(6), make, batch=2)  # type: ignore[arg-type]
+    assert asked == [0, 1, 2, 3, 4, 5]
+    asked[:] = []
+    found = pictures.of("greys", range(6), make, batch=2)["picture"]  # type: ignore[arg-type]
+    assert asked == [4, 5]
+    assert found[:, 0, 0, 0] == pytest.approx(np.arange(6) / 255)
+    asked[:] = []
+    kept.Pictures(tmp_path, "another model").of("greys", range(2), make, batch=2)  # type: ignore[arg-type]
+    assert asked == [0, 1]
+
+
+def test_the_gate_tells_what_fell_beyond_its_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.json"
+
+    def run(commit: str, high: tuple[float, float, float], low: tuple[float, float, float]) -> list[str]:
+        monkeypatch.setattr(kept, "conditions", lambda: {"commit": commit, "date": "2026-01-01"})
+        names = ("low", "value", "high")
+        rows = {
+            "a": {
+                "score": {**dict(zip(names, high, strict=True)), "better": "high"},
+                "distance": {**dict(zip(names, low, strict=True)), "better": "low"},
+            }
+        }
+        return kept.keep(path, rows, {})
+
+    assert run("one", (0.8, 0.9, 1.0), (1, 2, 3)) == []
+    assert run("two", (0.7, 0.8, 0.9), (2, 3, 4)) == []  # within the noise
+    assert run("two", (0.1, 0.2, 0.3), (7, 8, 9)) == []  # a second run of the same commit
+    assert run("three", (0.8, 0.9, 1.0), (10, 11, 12)) == ["distance of a is worse: 11, 8 at two."]
+    assert [entry["commit"] for entry in json.loads(path.read_text())["history"]] == ["one", "two"]
+
+
+def test_a_measure_is_shown_with_its_interval() -> None:
+    values = np.arange(100.0)
+    found = kept.measured(lambda at: float(values[at].mean()), 100)
+    assert found["value"] == 49.5
+    assert found["low"] < 49.5 < found["high"]
+    assert kept.shown({"value": 1.0, "low": 0.5, "high": 1.5}, "{:.1f}") == "1.0 (0.5 to 1.5)"
+    assert kept.shown({"value": float("nan"), "low": 0.0, "high": 0.0}) == "–"
