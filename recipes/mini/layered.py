@@ -38,7 +38,7 @@ from layerfusion.decoding import decode_picture
 from layerfusion.drawing import Tile, picture_of, sheet
 from layerfusion.evaluation.measures import bootstrap, interior, wholeness
 from layerfusion.files import atomic_write
-from layerfusion.models import Vocabulary, defaults_for, load_pipeline, model_folder, read_vocabulary
+from layerfusion.models import defaults_for, load_pipeline, model_folder, read_vocabulary
 from layerfusion.relighting import relight
 from recipes.mini import checks, frontier, layered_page, stacks
 from recipes.mini.held import encode_picture, harmonize
@@ -50,6 +50,7 @@ from recipes.mini.triplets import (
     Triplets,
     array,
     generate,
+    known_world,
     pixels,
     relit,
     tensors,
@@ -93,15 +94,6 @@ class Bench:
 def digest(key: Any) -> str:
     """A name for what dataclasses of plain values say."""
     return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-
-
-def known_world(pipe: LayerFusionPipeline, build: Path, vocabulary: Vocabulary | None) -> World:
-    """The world at the model's size, with the subjects and scenes that the model was trained on."""
-    world = World(pipe.default_sample_size * pipe.vae_scale_factor, build=build)
-    if vocabulary is not None:
-        world.objects = tuple(spec for spec in world.objects if not vocabulary.unknown_words(spec.key))
-        world.scenes = tuple(spec for spec in world.scenes if not vocabulary.unknown_words(spec.key))
-    return world
 
 
 def interval(statistic: Callable[[np.ndarray], float], cases: int) -> dict[str, float]:
@@ -374,7 +366,8 @@ def main() -> None:
     pipe = load_pipeline(args.model)
     pipe.set_progress_bar_config(disable=True)
     defaults, folder = defaults_for(args.model), model_folder(args.model)
-    world = known_world(pipe, args.build, read_vocabulary(folder) if folder else None)
+    known = read_vocabulary(folder) if folder else None
+    world = known_world(pipe.default_sample_size * pipe.vae_scale_factor, args.build, known)
     config = None if args.config is None else LayerFusionConfig.from_dict(args.config)
     sampling = Sampling(defaults.steps, defaults.guidance_scale, batch=6, passes=args.passes)
 

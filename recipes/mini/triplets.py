@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from layerfusion import LayerFusionConfig, LayerFusionOutput, LayerFusionPipeline
+from layerfusion.models import Vocabulary
 from layerfusion.relighting import Relit, relight
 from recipes.mini.world import World, article
 
@@ -29,6 +31,15 @@ def array(picture: torch.Tensor) -> np.ndarray:
 def pixels(picture: np.ndarray) -> np.ndarray:
     """[0, 1] as 8 bits, laid out in memory as it reads: safetensors would take another order as it lies."""
     return np.ascontiguousarray((255 * picture).round().astype(np.uint8))
+
+
+def known_world(size: int, build: Path, vocabulary: Vocabulary | None) -> World:
+    """The world at a size, with the subjects and scenes that a model was trained on."""
+    world = World(size, build=build)
+    if vocabulary is not None:
+        world.objects = tuple(spec for spec in world.objects if not vocabulary.unknown_words(spec.key))
+        world.scenes = tuple(spec for spec in world.scenes if not vocabulary.unknown_words(spec.key))
+    return world
 
 
 @dataclass(frozen=True)
