@@ -115,7 +115,7 @@ def test_what_is_no_set_is_said(tmp_path: Path) -> None:
     with pytest.raises(LayerFusionError, match="holds no light benchmark"):
         LightSet(folder)
     Image.new("L", (SIDE, SIDE)).save(folder / "001-truth.png")
-    with pytest.raises(LayerFusionError, match="001-truth.png of .* is L, not RGB"):
+    with pytest.raises(LayerFusionError, match=r"001-truth\.png of .* is L, not RGB"):
         LightSet(folder)[1]
 
 

@@ -49,7 +49,7 @@ def test_the_page_names_no_method_and_asks_for_nothing(study: tuple[str, dict[st
     page, key = study
     assert "ours" not in re.sub(r"base64,[^\"]*", "", page).replace("yours", "").replace("your", "")
     assert "theirs" not in re.sub(r"base64,[^\"]*", "", page)
-    assert "http://" not in page and "https://" not in page and "src=\"http" not in page
+    assert "http://" not in page and "https://" not in page and 'src="http' not in page
     assert sorted(key["items"]) == [f"{k:03}" for k in range(6)]
     methods = [known["method"] for known in key["items"].values()]
     assert sorted(methods) == ["ours"] * 3 + ["theirs"] * 3 and methods != sorted(methods)
@@ -107,7 +107,7 @@ def test_a_person_rates_by_keyboard_closes_the_page_goes_on_and_saves(
         tab.get_by_role("button", name="Save the answers").click()
     file = tmp_path / download.value.suggested_filename
     download.value.save_as(file)
-    (person, ratings), = read_answers([file], study[1]).items()
+    ((person, ratings),) = read_answers([file], study[1]).items()
     assert file.name == f"answers-{person}.json"
     assert ratings == dict(zip(order, (4, 3, 5, 5, 5, 5), strict=True))
 

@@ -117,7 +117,9 @@ class LightSet(Sequence[Case]):
             picture: Image.Image = Image.open(file)
             picture.load()
         if picture.mode != mode:
-            raise LayerFusionError(f"{name}-{kind}.png of {self.path} is {picture.mode}, not {mode}; make the set anew.")
+            raise LayerFusionError(
+                f"{name}-{kind}.png of {self.path} is {picture.mode}, not {mode}; make the set anew."
+            )
         return picture
 
     def _open(self, name: str) -> IO[bytes]:
@@ -162,7 +164,9 @@ def load_system(path: Path) -> System:
         return lambda case: compose(case.foreground, case.background)
     if callable(harmonize):
         return lambda case: harmonize(case.composite, case.mask)
-    raise LayerFusionError(f"{path} has neither compose(foreground, background) nor harmonize(composite, mask); add one.")
+    raise LayerFusionError(
+        f"{path} has neither compose(foreground, background) nor harmonize(composite, mask); add one."
+    )
 
 
 def answer_of(system: System, case: Case, name: str) -> Image.Image:
@@ -174,7 +178,9 @@ def answer_of(system: System, case: Case, name: str) -> Image.Image:
     made = system(case)
     if not isinstance(made, Image.Image) or made.size != case.background.size:
         width, height = case.background.size
-        raise LayerFusionError(f"{name} gave no picture of {width}x{height} for case {case.name}; return one of Pillow's.")
+        raise LayerFusionError(
+            f"{name} gave no picture of {width}x{height} for case {case.name}; return one of Pillow's."
+        )
     return made.convert("RGB")
 
 
@@ -184,14 +190,14 @@ def measure_case(case: Case, answer: Image.Image) -> dict[str, list[float]]:
     foreground, alpha = rgba[..., :3], rgba[..., 3]
     seen, inside = alpha > 0.5, measures.interior(alpha)
     error = (255 * (made - truth)) ** 2
-    shadows = (measures.darkening(picture, background, alpha) for picture in (made, truth))
+    shadow, true_shadow = (measures.darkening(picture, background, alpha) for picture in (made, truth))
     values = {
         "PSNR": _psnr(error[seen].mean()) if seen.any() else float("nan"),
         "fMSE": error[seen].mean() if seen.any() else float("nan"),
         "PSNR of all": _psnr(error.mean()),
         "MSE of all": error.mean(),
         "wholeness": measures.wholeness(made, foreground, alpha),
-        "shadow": measures.shadow_overlap(*shadows),
+        "shadow": measures.shadow_overlap(shadow, true_shadow),
         "background kept": measures.background_kept(made, background, alpha),
     }
     gains = {"true gain": truth, "gain": made}
@@ -200,8 +206,12 @@ def measure_case(case: Case, answer: Image.Image) -> dict[str, list[float]]:
     }
 
 
-def summary(cases: Sequence[dict[str, list[float]]], draws: int = 1000) -> dict[str, dict[str, float]]:
-    """Each of `MEASURES` over the cases: {"value", "low", "high", "cases"}, the ends of a bootstrap interval of 95 %."""
+def summary(cases: Sequence[dict[str, list[float]]], draws: int = 1000) -> dict[str, dict[str, Any]]:
+    """Each of `MEASURES` over the cases.
+
+    {"value", "low", "high", "better", "cases"}: with the ends of a bootstrap interval of 95 %, and whether "high" or
+    "low" is better; NaN where no case can be measured.
+    """
     gains, true = (np.array([case[name] for case in cases]) for name in ("gain", "true gain"))
 
     def statistic(name: str, values: np.ndarray) -> Callable[[np.ndarray], float]:
@@ -209,17 +219,20 @@ def summary(cases: Sequence[dict[str, list[float]]], draws: int = 1000) -> dict[
             return lambda at: float(getattr(measures.fit(true[at], gains[at]), name))
         return lambda at: float(values[at].mean())
 
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name in MEASURES:
         values = gains[:, 0] if name in LIGHT else np.array([case[name][0] for case in cases])
         known = np.flatnonzero(np.isfinite(values))
-        of = statistic(name, values)
-        if not len(known):
-            rows[name] = {"value": float("nan"), "low": float("nan"), "high": float("nan"), "cases": 0}
-            continue
-        low, high = measures.bootstrap(lambda at, of=of, known=known: of(known[at]), len(known), draws=draws)  # type: ignore[misc]
-        rows[name] = {"value": of(known), "low": low, "high": high, "cases": len(known)}
+        rows[name] = {"better": "low" if name in LESS_IS_BETTER else "high", "cases": len(known)}
+        rows[name] |= _interval(statistic(name, values), known, draws)
     return rows
+
+
+def _interval(statistic: Callable[[np.ndarray], float], known: np.ndarray, draws: int) -> dict[str, float]:
+    if not len(known):
+        return dict.fromkeys(("value", "low", "high"), float("nan"))
+    low, high = measures.bootstrap(lambda at: statistic(known[at]), len(known), draws=draws)
+    return {"value": statistic(known), "low": low, "high": high}
 
 
 def _array(picture: Image.Image) -> np.ndarray:

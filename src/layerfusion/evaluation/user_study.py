@@ -99,6 +99,21 @@ def _embedded(picture: Image.Image) -> str:
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
+def read_key(file: Path) -> dict[str, Any]:
+    """The key of a page.
+
+    Raises:
+        LayerFusionError: it is none.
+    """
+    try:
+        key = json.loads(file.read_text(encoding="utf-8"))
+        if key["format"] == KEY and key["study"] and key["items"]:
+            return dict(key)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise LayerFusionError(f"{file} is no key of a study; give the -key.json that was written beside the page.")
+
+
 def read_answers(files: Iterable[Path], key: dict[str, Any]) -> dict[str, dict[str, int]]:
     """Ratings by person and item.
 
