@@ -4,7 +4,9 @@ import errno
 import os
 import signal
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Literal
 
 from layerfusion import files
@@ -12,6 +14,19 @@ from layerfusion import files
 Fault = Literal["kill", "disk full"]
 # What Python tells an audit hook before it does it. Of "open" only what opens for writing counts.
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod")
+
+
+Content = dict[str, bytes] | bytes | None
+
+
+def content(path: Path) -> Content:
+    """What lies at a path, to be compared. A whole .pptx is taken by its members, since it holds the time."""
+    if path.is_dir():
+        return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    if path.suffix == ".pptx" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist() if name != "docProps/core.xml"}
+    return path.read_bytes() if path.exists() else None
 
 
 def at_every_change(action: Callable[[], None], fault: Fault, most: int = 500) -> Iterator[int]:

@@ -275,7 +275,8 @@ def _workplace(target: Path) -> Iterator[Path]:
         try:
             yield place / "new" / target.name
         finally:
-            shutil.rmtree(place)
+            # What cannot be removed is not worth an error: the target is as it should be, and the next write sweeps.
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _make_workplace(parent: Path, held: ExitStack) -> Path:

@@ -37,7 +37,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
         templates = Path(place) / "templates"
         build(templates)
-        _import_everything()
+        import_everything()
         for number in numbers:
             here = Path(place) / "case"
             here.mkdir()
@@ -69,7 +69,7 @@ def main() -> int:
     return bool(mishandled)
 
 
-def _import_everything() -> None:
+def import_everything() -> None:
     """So that no case pays for it."""
     import diffusers  # noqa: F401
     import pptx  # noqa: F401

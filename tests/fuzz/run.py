@@ -1,16 +1,19 @@
 """One call in a process of its own, and what is to be said of how it ended."""
 
+import json
 import os
 import resource
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 SECONDS, BYTES = 10, 1_500_000_000
-HANGS = 120  # seconds by the clock: on a busy machine ten of the processor's may take so long
+STEP = 0.04  # seconds of the processor that a step of the tiny model may take: who asks for a thousand waits for them
+HANGS = 240  # seconds by the clock: on a busy machine ten of the processor's may take so long
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Outcome:
         bytes: The most memory it held, all of the process.
         changed: Whether files are other than before.
         left: Names of temporary files.
+        steps: Sampled, of all triplets that it wrote.
     """
 
     code: int
@@ -35,6 +39,7 @@ class Outcome:
     bytes: int
     changed: bool
     left: tuple[str, ...]
+    steps: int = 0
 
     def complaint(self, command: str, full: bool) -> str | None:
         """What is wrong with it; None where it was handled. Where it could say nothing, its work may be done."""
@@ -51,20 +56,34 @@ class Outcome:
             return f"files changed though it failed: {self.stderr[:200]!r}"
         if self.left:
             return f"left behind: {self.left}"
-        if self.seconds > SECONDS:
+        if self.seconds > SECONDS + STEP * self.steps:
             return f"took {self.seconds:.1f} s"
         if self.bytes > BYTES and "memory" not in self.stderr:
             return f"held {self.bytes / 1e9:.1f} GB"
         return None
 
 
-def run_case(arguments: list[str], here: Path, full: bool) -> Outcome:
-    """Run the command in a fork, in a folder; its files are compared before and after."""
+def run_case(
+    arguments: list[str],
+    here: Path,
+    full: bool = False,
+    before_it: Callable[[], None] | None = None,
+    meanwhile: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Run the command in a fork, in a folder; its files are compared before and after.
+
+    Args:
+        full: Standard output goes to a full device.
+        before_it: Called in the fork, before the command.
+        meanwhile: Called with the fork's number while it runs.
+    """
     before, started = listing(here), time.monotonic()
     logs = here.with_suffix(".out"), here.with_suffix(".err")
     child = os.fork()
     if child == 0:
-        _be_the_command(arguments, here, logs, full)
+        _be_the_command(arguments, here, logs, full, before_it)
+    if meanwhile is not None:
+        meanwhile(child)
     usage, status = _wait(child)
     after = listing(here)
     return Outcome(
@@ -75,7 +94,13 @@ def run_case(arguments: list[str], here: Path, full: bool) -> Outcome:
         usage.ru_maxrss * 1024,
         before != after,
         tuple(name for name in after if ".layerfusion-" in name),
+        _steps(here) if arguments[0] == "generate" and before != after else 0,
     )
+
+
+def _steps(here: Path) -> int:
+    """Of the triplets below a folder, as their records say."""
+    return sum(json.loads(record.read_text())["steps"] for record in here.rglob("triplet.json"))
 
 
 def _wait(child: int) -> tuple[resource.struct_rusage, int]:
@@ -89,7 +114,9 @@ def _wait(child: int) -> tuple[resource.struct_rusage, int]:
         time.sleep(0.002)
 
 
-def _be_the_command(arguments: list[str], here: Path, logs: tuple[Path, Path], full: bool) -> None:
+def _be_the_command(
+    arguments: list[str], here: Path, logs: tuple[Path, Path], full: bool, before_it: Callable[[], None] | None
+) -> None:
     """In the fork: never returns."""
     try:
         os.chdir(here)
@@ -99,10 +126,12 @@ def _be_the_command(arguments: list[str], here: Path, logs: tuple[Path, Path], f
         logs[0].touch()
         # The kernel's own bound, so that a bad case cannot take the machine down.
         resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))
-        resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+        resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
         from layerfusion.cli import app
 
         sys.argv = ["layerfusion", *arguments]
+        if before_it is not None:
+            before_it()
         app(prog_name="layerfusion")
         code = 0
     except SystemExit as ended:
