@@ -3,12 +3,15 @@
 import json
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import at_home, look, open_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
@@ -88,7 +91,7 @@ def _download(repository: str, file: str) -> Path:
         raise WeightsError(f"{repository}:{file} cannot be downloaded ({error}); give a file instead.") from None
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_weights(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
     """The tensors of a safetensors file (mapped from the file, on the CPU) and its metadata.
 
     Raises:

@@ -442,9 +442,12 @@ def python(program: str) -> subprocess.CompletedProcess[str]:
         ["--device", "cuda"],
         ["--offload", "model", "--device", "cpu"],
         ["--boundary", "-1"],
+        ["--model", "broken"],
     ],
 )
-def test_refusals_come_before_torch(arguments: list[str]) -> None:
+def test_refusals_come_before_torch(arguments: list[str], model: Path) -> None:
+    shutil.copytree(model, "broken")
+    Path("broken/tokenizer/tokenizer_config.json").unlink()
     program = (
         "import sys; from layerfusion.cli import app\n"
         f"try: app(['generate', 'a fox', 'a forest', *{arguments}])\n"

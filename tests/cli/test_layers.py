@@ -127,6 +127,7 @@ def test_show_says_how_a_layer_is_placed(triplet: Path, tmp_path: Path) -> None:
         (["show", "{fox}", "--picture", "{tmp}/sheet.txt"], "end it in .png"),
         (["edit", "{fox}", "--layer", "9", "--out", "{tmp}/a"], "There is no layer 9"),
         (["edit", "{fox}", "--layer", "1", "--move", "left", "--out", "{tmp}/a"], "--move 'left' is not 2 numbers"),
+        (["edit", "{fox}", "--layer", "1", "--scale", "50%", "--out", "{tmp}/a"], "write it as 0.8, or as 0.8,1.2"),
         (["edit", "{fox}", "--layer", "1", "--scale", "0", "--out", "{tmp}/a"], "squeezes its layer to nothing"),
         (["edit", "{fox}", "--layer", "1", "--opacity", "2", "--out", "{tmp}/a"], "Opacity 2.0 is outside 0 to 1"),
         (["edit", "{fox}", "--layer", "1", "--picture", "gone.jpg", "--out", "{tmp}/a"], "gone.jpg does not exist"),

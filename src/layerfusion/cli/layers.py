@@ -73,8 +73,8 @@ def edit(
     stack = read(source)
     named = any(one.name == layer for one in stack)
     key = int(layer) if layer.isdecimal() and len(layer) < 10 and not named else layer
-    factors = None if scale is None else _numbers(scale, "--scale", (1, 2))
-    step = None if move is None else _numbers(move, "--move", (2,))
+    factors = None if scale is None else _numbers(scale, "--scale", (1, 2), "0.8, or as 0.8,1.2")
+    step = None if move is None else _numbers(move, "--move", (2,), "40,-20")
 
     def change(layer: Layer) -> Layer:
         if flip:
@@ -182,14 +182,15 @@ def _check_target(path: Path, overwrite: bool) -> None:
         raise LayerFusionError(f"{path} already exists; choose another name or add --overwrite.")
 
 
-def _numbers(text: str, option: str, counts: tuple[int, ...]) -> list[float]:
+def _numbers(text: str, option: str, counts: tuple[int, ...], example: str) -> list[float]:
     """Comma-separated numbers of an option."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) not in counts:
-        raise LayerFusionError(f"{option} {text!r} is not {' or '.join(map(str, counts))} numbers; write it as 40,-20.")
+        wanted = " or ".join(map(str, counts))
+        raise LayerFusionError(f"{option} {text!r} is not {wanted} numbers; write it as {example}.")
     return numbers
 
 

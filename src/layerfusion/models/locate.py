@@ -145,8 +145,8 @@ def here(model: str) -> Path | None:
         return None
     near = difflib.get_close_matches(model.lower()[:100], PRESETS, n=1, cutoff=0.5)
     raise LayerFusionError(
-        f"there is no model {model!r}{f'; did you mean {near[0]!r}?' if near else ';'} The presets are "
-        f"{', '.join(PRESETS)}; a folder, a .safetensors checkpoint or a hub repository owner/name will do as well."
+        f"there is no model {model!r}{f' (did you mean {near[0]!r}?)' if near else ''}; choose one of "
+        f"{', '.join(PRESETS)}, a folder, a .safetensors checkpoint, or a hub repository owner/name."
     )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 
 from layerfusion.errors import LayerFusionError
@@ -50,6 +49,8 @@ def _check_part(part: Path) -> None:
         raise LayerFusionError(
             f"{part / pickles[0]} is a pickle, which can run any code when opened; take the model's .safetensors files."
         )
+    if "config.json" in names and not any(name.endswith(".safetensors") for name in names):
+        raise LayerFusionError(f"{part} has no .safetensors file, which its weights would be in; {AGAIN}")
     for index in part.glob("*.index.json"):
         if ".safetensors" not in index.name:
             continue
@@ -82,8 +83,10 @@ def check_tensors(files: ModelFiles, components: Mapping[str, Any], half: bool) 
     Raises:
         LayerFusionError: it names the part and a tensor.
     """
+    from torch import nn  # only now: files are checked before torch is imported
+
     for name, part in components.items():
-        if not isinstance(part, torch.nn.Module):
+        if not isinstance(part, nn.Module):
             continue
         if any(weight.is_meta for weight in part.parameters()):
             raise LayerFusionError(

@@ -5,12 +5,13 @@ from layerfusion.models.devices import absent, check_offload, may_have, parse_de
 from layerfusion.models.footprint import footprint
 from layerfusion.models.locate import here
 from layerfusion.models.presets import PLAIN_SDXL, PRESETS, read_defaults
+from layerfusion.models.whole import check_files
 from layerfusion.runs.record import Record
 from layerfusion.runs.request import Request
 
 
 def preflight(request: Request, repeated: Record | None = None) -> None:
-    """Refuse what needs no weights to be seen: device, offload, the model's name, switches, size and memory.
+    """Refuse what needs no weights to be seen: device, offload, a model's name and files, switches, size, memory.
 
     Args:
         request: What is asked for.
@@ -25,6 +26,7 @@ def preflight(request: Request, repeated: Record | None = None) -> None:
     path = here(request.model)
     if path is None:
         return  # only the hub knows
+    check_files(path)
     needs = footprint(path)
     preset = PRESETS.get(request.model, PLAIN_SDXL)
     own = read_defaults(path, preset.defaults) if path.is_dir() else preset.defaults
