@@ -3,7 +3,8 @@
     python -m tests.serve.overloading --minutes 10
 
 First the service's own pace is measured, then runs are sent ten times as fast for so many minutes, a fifth of them with
-an uploaded photo, while /healthz is asked four times a second. The model is a tiny random one.
+an uploaded photo, while /healthz is asked four times a second. Then what is still queued, 64 runs, is waited for. The
+model is a tiny random one.
 """
 
 import argparse
@@ -111,8 +112,12 @@ def overload(service: Service, seconds: float, times: float) -> int:
     load.ending.set()
     for thread in threads:
         thread.join()
+    print(f"sent; {len(load.accepted)} were accepted, and those that are queued are waited for", flush=True)
     wait_for(service, load.accepted)
-    states = Counter(service.ask(f"/v1/runs/{run_id}")["status"] for run_id in load.accepted)
+    runs = [service.ask(f"/v1/runs/{run_id}") for run_id in load.accepted]
+    states = Counter(run["status"] for run in runs)
+    for error, count in Counter(run["error"] for run in runs if run["error"]).items():
+        print(f"{count} times: {error}")
     health, sent = sorted(load.health), sum(load.answers.values())
     print(f"pace alone {pace:.2f} runs/s; sent {sent} in {seconds:.0f} s, {sent / seconds / pace:.1f} times the pace")
     print(f"answers {dict(load.answers)}; Retry-After {min(load.waits, default=0)} to {max(load.waits, default=0)} s")

@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -67,3 +68,21 @@ def test_a_sentence_of_the_worker_names_the_upload_and_not_its_place(served: Ser
     failed = served.run(foreground_image=given)
     assert failed["status"] == "failed" and given in failed["error"], failed
     assert str(served.settings.data) not in json.dumps(failed)
+
+
+def test_pictures_that_do_not_fit_together_are_refused_at_the_door(served: Served) -> None:
+    small, large = (upload(served, np.zeros((side, 64, 3), np.uint8)) for side in (64, 72))
+
+    def said(**asked: Any) -> str:
+        answer = served.client.post("/v1/runs", json=ASKED | asked)
+        assert answer.status_code == 422, answer.text
+        return str(answer.json()["error"]["message"])
+
+    assert "64x72" in said(background_image=large, width=64, height=64)
+    assert "64x72" in said(background_image=small, mask_image=large)
+    # A cut-out that has a place is brought to it, whatever its size.
+    each = [{"prompt": "a cup", "image": upload(served, cut_out()[10:50]), "box": [0, 0.5, 0.5, 0.5]}]
+    body = {"foregrounds": each, "background_prompt": "b", "background_image": small}
+    assert served.client.post("/v1/runs", json=body).status_code == 202
+    served.worker.work()
+    assert served.client.get("/v1/runs").json()["runs"][0]["status"] == "done"

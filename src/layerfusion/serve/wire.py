@@ -220,17 +220,36 @@ def checked(asked: dict[str, Any], settings: Settings, size: tuple[int, int], mu
     request = of_the_server(given, settings)
     if request.steps is not None and request.steps > settings.steps:
         raise LayerFusionError(f"{request.steps} steps are too many here; the limit is {settings.steps}.")
-    # A given picture decides the size where none is asked for.
-    sizes = [size, *(size_of(Path(file), "the upload", ("PNG",)) for file in request.files().values())]
-    width, height = request.width or max(w for w, _ in sizes), request.height or max(h for _, h in sizes)
-    if width > size[0] * settings.scale or height > size[1] * settings.scale:
-        most = f"{size[0] * settings.scale}x{size[1] * settings.scale}"
-        raise LayerFusionError(
-            f"{width}x{height} pixels are too many here; the limit is {most}, so give a smaller width and height."
-        )
-    if multiple is not None and len(sizes) == 1 and (width % multiple or height % multiple):
-        raise LayerFusionError(f"the size {width}x{height} is not divisible by {multiple}; give another.")
+    _check_size(request, settings, size, multiple)
     return given
+
+
+def _check_size(request: Request, settings: Settings, size: tuple[int, int], multiple: int | None) -> None:
+    """The size that a run will have: asked for, or that of its pictures, or the model's own."""
+    placed = {f"foregrounds.{number}" for number, one in enumerate(request.foregrounds or []) if one.box is not None}
+    sizes = {name: size_of(Path(file), "the upload", ("PNG",)) for name, file in request.files().items()}
+    fixed = {sides for name, sides in sizes.items() if name not in placed}
+    if len(fixed) > 1:
+        said = " and ".join(f"{width}x{height}" for width, height in sorted(fixed))
+        raise LayerFusionError(f"the pictures of a run are of one size, and these are {said}; make them alike.")
+    step = multiple or 1
+    own: tuple[int, ...] = tuple(-(-side // step) * step for side in fixed.pop()) if fixed else size
+    width, height = request.width or own[0], request.height or own[1]
+    most = (size[0] * settings.scale, size[1] * settings.scale)
+    for w, h in ((width, height), *sizes.values()):
+        if w > most[0] or h > most[1]:
+            raise LayerFusionError(
+                f"{w}x{h} pixels are too many here; the limit is {most[0]}x{most[1]}, so make it smaller."
+            )
+    if multiple is None:
+        return
+    if sizes.keys() - placed and (width, height) != own:
+        raise LayerFusionError(
+            f"the pictures are for {own[0]}x{own[1]} and the size asked for is {width}x{height}; leave out the size, "
+            "or resize the pictures."
+        )
+    if width % multiple or height % multiple:
+        raise LayerFusionError(f"the size {width}x{height} is not divisible by {multiple}; give another.")
 
 
 def of_the_server(asked: dict[str, Any], settings: Settings) -> Request:
