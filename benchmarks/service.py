@@ -3,7 +3,8 @@
     python -m benchmarks.service
 
 Starts `layerfusion serve` with the embedded model on this machine, waits until it is ready, and takes turns: a run over
-HTTP, followed by its events as the page does, and the same run in this process with a loaded model.
+HTTP, followed by its events as the page does, and the same run in this process with a loaded model, its files written
+as the command writes them.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from layerfusion.threads import settle_threads
@@ -34,13 +36,13 @@ def main() -> None:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
             try:
                 wait_until_ready()
-                measure(times)
+                measure(times, Path(folder))
             finally:
                 service.terminate()
 
 
-def measure(times: int) -> None:
-    from layerfusion.runs import Request, Session, generate
+def measure(times: int, folder: Path) -> None:
+    from layerfusion.runs import Request, Session, Target, generate
 
     session = Session.open(Request.checked(BODY))
     list(generate(session, Request.checked({**BODY, "steps": 2})))
@@ -55,13 +57,14 @@ def measure(times: int) -> None:
         previews.append(seen)
         pictures.append(time.perf_counter() - began)
         began = time.perf_counter()
-        list(generate(session, Request.checked({**BODY, "seed": seed})))
+        (generated,) = generate(session, Request.checked({**BODY, "seed": seed}))
+        Target(folder / f"alone-{seed}").write(generated)
         alone.append(time.perf_counter() - began)
     for which, name in ((0, "first preview, of noise still"), (1, "second preview, the first of a picture")):
         print(f"{name}: median {statistics.median(seen[which] for seen in previews):.2f} s")
     ratios = [of / by for of, by in zip(pictures, alone, strict=True)]
     print(
-        f"picture: median {statistics.median(pictures):.2f} s; without the service {statistics.median(alone):.2f} s; "
+        f"picture: median {statistics.median(pictures):.2f} s; by the command {statistics.median(alone):.2f} s; "
         f"ratio {statistics.median(ratios):.2f}"
     )
 

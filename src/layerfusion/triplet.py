@@ -91,9 +91,11 @@ class Triplet:
             folder: Made where it does not exist; files of these names in it are replaced.
             metadata: Text for every PNG, as `layerfusion.runs.record` makes it.
         """
+        from layerfusion.layers.pictures import PNG_LEVEL
+
         for name, picture in self.pictures().items():
             with atomic_write(Path(folder) / f"{name}.png") as path:
-                picture.save(path, "PNG", pnginfo=metadata)
+                picture.save(path, "PNG", pnginfo=metadata, compress_level=PNG_LEVEL)
         if self.subjects:
             self.to_stack().save(Path(folder) / SUBJECT_LAYERS)
 

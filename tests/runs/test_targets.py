@@ -5,7 +5,6 @@ import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from layerfusion import LayerFusionError, Triplet
 from layerfusion.files import sweep
 from layerfusion.layers import read, write
 from layerfusion.runs import Record, Request, Target
+from layerfusion.runs.generation import Generated
 from layerfusion.runs.record import ModelDescription
 from tests.faults import Fault, at_every_change, content
 from tests.layers.stacks import example_stack
@@ -22,12 +22,12 @@ from tests.layers.stacks import example_stack
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
-def generated(colour: str) -> Any:
+def generated(colour: str) -> Generated:
     """What a run yields, of one colour."""
     rgba, rgb = Image.new("RGBA", (8, 8), colour), Image.new("RGB", (8, 8), colour)
     triplet = Triplet(rgba, rgb, rgb, rgb, rgba, rgba, rgba, rgb)
     request = Request(foreground_prompt=colour, background_prompt="a wall", seed=1)
-    return SimpleNamespace(triplet=triplet, record=Record(request, ModelDescription("mini"), {}), figures={})
+    return Generated(triplet, Record(request, ModelDescription("mini"), {}))
 
 
 def triplet_over_another(target: Path) -> tuple[Callable[[], Any], Callable[[], Any]]:

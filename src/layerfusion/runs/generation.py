@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -12,13 +13,14 @@ from torch import Generator
 from layerfusion.errors import LayerFusionError, foreseen
 from layerfusion.evaluation.figures import priors_figure, structure_figure
 from layerfusion.evaluation.priors import LatentsNear, observe_priors
+from layerfusion.layers.pictures import PNG_LEVEL
 from layerfusion.method import resolve_structure_layer
 from layerfusion.models.presets import PRESETS
 from layerfusion.output import LayerFusionOutput
 from layerfusion.prompts import as_list
 from layerfusion.runs.pictures import asked_of_the_pipeline
 from layerfusion.runs.progress import Listener, Progress, silent
-from layerfusion.runs.record import Record, versions
+from layerfusion.runs.record import RECORD_FILE, Record, versions
 from layerfusion.runs.request import Request
 from layerfusion.runs.session import Session
 from layerfusion.triplet import Triplet
@@ -40,6 +42,13 @@ class Generated:
     triplet: Triplet
     record: Record
     figures: dict[str, Image.Image] = field(default_factory=dict)
+
+    def fill(self, folder: Path) -> None:
+        """Write its pictures and the record into a folder that is there; the PNGs carry the record too."""
+        metadata = self.record.png_metadata()
+        for name, picture in {**self.triplet.pictures(), **self.figures}.items():
+            picture.save(folder / f"{name}.png", "PNG", pnginfo=metadata, compress_level=PNG_LEVEL)
+        (folder / RECORD_FILE).write_text(self.record.dumps(), encoding="utf-8")
 
 
 def generate(session: Session, request: Request, listener: Listener = silent) -> Iterator[Generated]:

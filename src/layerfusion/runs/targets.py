@@ -71,17 +71,14 @@ class Target:
         from layerfusion.layers import write
 
         self.check(overwrite)
-        record = generated.record
         with atomic_folder(self.folder, overwrite) as new:
-            for name, picture in {**generated.triplet.pictures(), **generated.figures}.items():
-                picture.save(new / f"{name}.png", "PNG", pnginfo=record.png_metadata())
+            generated.fill(new)
             if self.formats or generated.triplet.subjects:
-                stack = generated.triplet.to_stack(record.to_dict())
+                stack = generated.triplet.to_stack(generated.record.to_dict())
                 for name in self.layered:
                     write(stack, new / name)
                 if generated.triplet.subjects:
                     write(stack, new / SUBJECT_LAYERS)
-            (new / RECORD_FILE).write_text(record.dumps(), encoding="utf-8")
 
     def check(self, overwrite: bool) -> None:
         """Refuse a folder that could not be replaced without a loss; errors as for `write`."""

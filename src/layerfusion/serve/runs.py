@@ -9,10 +9,10 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from layerfusion.runs.record import RECORD_FILE
 from layerfusion.serve.settings import Settings
 from layerfusion.serve.store import ENDED, Run, State
 from layerfusion.serve.wire import (
-    RECORD,
     ErrorBody,
     Layers,
     Progress,
@@ -162,13 +162,11 @@ def read_picture(run_id: RunId, name: Annotated[str, Path(pattern=r"^[a-z]{1,20}
     return FileResponse(file, media_type="image/png", headers=NEVER_CHANGES)
 
 
-@router.get(
-    "/v1/runs/{run_id}/" + RECORD, response_class=FileResponse, responses={200: {"content": {"application/json": {}}}}
-)
+@router.get("/v1/runs/{run_id}/" + RECORD_FILE, response_class=FileResponse, responses=JSON)
 def read_record(run_id: RunId, request: Request) -> FileResponse:
     """The settings that repeat it: `layerfusion generate --from triplet.json`."""
     run = done(request, run_id)
-    return FileResponse(request.app.settings.results / run.folder / RECORD, media_type="application/json")
+    return FileResponse(request.app.settings.results / run.folder / RECORD_FILE, media_type="application/json")
 
 
 def layer_file(settings: Settings, run: Run, z: int) -> File:

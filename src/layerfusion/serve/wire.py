@@ -17,11 +17,11 @@ from layerfusion.layers import LayerStack
 from layerfusion.layers.composite import Blend
 from layerfusion.layers.limits import size_of
 from layerfusion.runs import Record, Request
+from layerfusion.runs.record import RECORD_FILE
 from layerfusion.runs.request import AskedForeground
 from layerfusion.serve.settings import Settings
 from layerfusion.serve.store import Moment, Run, State
 
-RECORD = "triplet.json"
 # What a request says for the command alone, or the server decides for every client.
 OF_THE_SERVER = {"model", "foreground_weights", "transparent_decoder", "device", "dtype", "offload"}
 OF_THE_COMMAND = {"count", "batch_size", "fingerprints"}
@@ -331,7 +331,7 @@ def info_of(run: Run, moment: Moment | None, position: int | None) -> RunInfo:
     if result:
         result["pictures"] = {name: f"{at}/pictures/{name}.png" for name in result["pictures"]}
         result["layers"] = [{**layer, "picture": f"{at}/layers/{layer['z']}.png"} for layer in result["layers"]]
-        result["record"] = f"{at}/{RECORD}"
+        result["record"] = f"{at}/{RECORD_FILE}"
     return RunInfo(
         id=run.id,
         request=run.request,

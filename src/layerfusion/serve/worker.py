@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from layerfusion.errors import foreseen
@@ -20,7 +21,7 @@ from layerfusion.serve.previews import Previewer
 from layerfusion.serve.settings import Settings
 from layerfusion.serve.store import Run, Store
 from layerfusion.serve.tidying import tidy
-from layerfusion.serve.wire import RECORD, describe_layers, of_the_server, without_places
+from layerfusion.serve.wire import describe_layers, of_the_server, without_places
 
 logger = logging.getLogger("layerfusion.serve")
 PAUSE = 0.05  # seconds between two looks at an empty queue
@@ -153,20 +154,17 @@ class Worker:
 
     def _write(self, run: Run, generated: Generated, warnings: list[str]) -> dict[str, Any]:
         """Its pictures, layers and record, in one folder that is there whole or not at all."""
-        record = without_places(generated.record)
-        stack = generated.triplet.to_stack(record.to_dict())
-        pictures = {**generated.triplet.pictures(), **generated.figures}
+        generated = replace(generated, record=without_places(generated.record))
+        stack = generated.triplet.to_stack(generated.record.to_dict())
         with atomic_folder(self.settings.results / run.folder) as place:
-            for name, picture in pictures.items():
-                picture.save(place / f"{name}.png", pnginfo=record.png_metadata())
+            generated.fill(place)
             (place / "layers").mkdir()
             layers_folder.write(stack, place / "layers")
-            (place / RECORD).write_text(record.dumps(), encoding="utf-8")
         return {
-            "seed": record.request.seed,
+            "seed": generated.record.request.seed,
             "width": stack.width,
             "height": stack.height,
-            "pictures": list(pictures),
+            "pictures": [*generated.triplet.pictures(), *generated.figures],
             "layers": describe_layers(stack),
             "warnings": warnings,
         }
