@@ -427,6 +427,22 @@ def test_callback_sees_changes_and_interrupts(pipe):
     assert len(calls) == 1 and not torch.equal(early, watched)
 
 
+@pytest.mark.parametrize("scheduler", ["EulerDiscrete", "DPMSolverMultistep", "LCM"])
+def test_a_callback_sees_what_the_latents_become(own_pipe, scheduler):
+    own_pipe.scheduler = getattr(diffusers, f"{scheduler}Scheduler").from_config(own_pipe.scheduler.config)
+    seen = []
+
+    def watch(pipeline, step, timestep, tensors):
+        seen.append(tensors["clean_latents"].clone())
+        return {"clean_latents": 0 * tensors["clean_latents"]}  # is not to be changed
+
+    names = ["clean_latents"]
+    finished = latents_of(own_pipe, callback_on_step_end=watch, callback_on_step_end_tensor_inputs=names)
+    assert torch.equal(finished, latents_of(own_pipe))
+    # In the last step all noise goes; LCM keeps a little of the noisy latent.
+    torch.testing.assert_close(seen[-1], finished, atol=2e-2 if scheduler == "LCM" else 1e-3, rtol=1e-3)
+
+
 def test_the_unet_is_as_before_also_after_an_exception(pipe):
     processors = dict(pipe.unet.attn_processors)
     weights = {k: v.clone() for k, v in pipe.unet.state_dict().items()}

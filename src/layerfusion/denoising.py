@@ -13,7 +13,7 @@ from layerfusion.sampling import CONDITIONS, Sampler, check_tensor_names
 class DenoisingMixin:
     """`denoise` of `LayerFusionPipeline`."""
 
-    _callback_tensor_inputs: ClassVar = ["latents", *CONDITIONS]
+    _callback_tensor_inputs: ClassVar = ["latents", "clean_latents", *CONDITIONS]
     unet: UNet2DConditionModel
     progress_bar: Callable[..., Any]
     _guidance_scale: float

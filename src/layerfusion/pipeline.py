@@ -248,8 +248,9 @@ class LayerFusionPipeline(
             callback_on_step_end: Called as callback(pipeline, step, timestep, {"latents": (S, B, 4, h, w)}), or one of
                 diffusers' callbacks. What it returns under a tensor's name takes its place; `pipeline._guidance_scale`
                 may be changed (at 1 or less, guidance ends), and setting `pipeline._interrupt` ends the run.
-            callback_on_step_end_tensor_inputs: Of `latents`, `prompt_embeds`, `add_text_embeds` and `add_time_ids`. The
-                last three are (guidance halves, S, B, …), the conditional half last.
+            callback_on_step_end_tensor_inputs: Of `latents`; `clean_latents`, what the step says that they become;
+                `prompt_embeds`, `add_text_embeds` and `add_time_ids`, which are (guidance halves, S, B, …), the
+                conditional half last.
 
         Returns:
             LayerFusionOutput, or the tuple (foreground, background, blended, composite) without `return_dict`.

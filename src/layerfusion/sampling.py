@@ -51,6 +51,7 @@ class Sampler:
         alpha_of: Finds the alpha (B, 1, H, W) of clean foreground latents (B, 4, h, w), so that a placed foreground's
             box fits the subject; it is asked a few times in a run.
         latents: (S, B, 4, h, w), replaced by each step.
+        predicted: Of the last step, the latents as the UNet took them, its guided output, and the timestep.
     """
 
     joint: JointAttention
@@ -71,6 +72,7 @@ class Sampler:
     alpha_of: Callable[[Tensor], Tensor] | None = None
     latents: Tensor = field(init=False)
     schedulers: list[SchedulerMixin] = field(init=False)
+    predicted: tuple[Tensor, Tensor, Tensor] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.latents = self.noise * self.scheduler.init_noise_sigma
@@ -119,6 +121,7 @@ class Sampler:
             for index in self.places.to_look(i + 1, len(self.timesteps)):
                 a, b = clean_from_prediction(self.scheduler, t)
                 self.places.found(index, self.alpha_of(a * inputs[index] + b * noise[index]))
+        self.predicted = torch.stack(inputs), noise, t
         self.latents = torch.stack(
             [
                 scheduler.step(stream_noise, t, x, **kwargs, return_dict=False)[0].to(x.dtype)
@@ -129,6 +132,18 @@ class Sampler:
         )
         if self.maps is not None:
             self.maps.append(StepMaps.of(float(t), joint_pass))
+
+    @property
+    def clean_latents(self) -> Tensor:
+        """What the last step says that the latents become, (S, B, 4, h, w), float32; pictures of it show no noise.
+
+        Before the first step, and with a scheduler that does not tell (`tells_the_clean`), the latents themselves.
+        """
+        if self.predicted is None or not tells_the_clean(self.scheduler):
+            return self.latents
+        x, out, t = self.predicted
+        a, b = clean_from_prediction(self.scheduler, t)
+        return a * x.float() + b * out.float()
 
     def tensors(self, names: Iterable[str]) -> dict[str, Tensor]:
         """What a callback may see and change: `latents`, and the conditions with the guidance halves foremost.
@@ -260,16 +275,21 @@ def clean_from_prediction(scheduler: SchedulerMixin, t: Tensor) -> tuple[float, 
     Raises:
         LayerFusionError: the scheduler is of another family.
     """
-    predicted = scheduler.config.get("prediction_type")
-    if predicted not in ("epsilon", "v_prediction", "sample") or not hasattr(scheduler, "alphas_cumprod"):
+    if not tells_the_clean(scheduler):
         raise LayerFusionError(
             f"detail cannot be transferred with a {type(scheduler).__name__}; take another scheduler, or detail=0."
         )
     product = float(scheduler.alphas_cumprod[round(float(t))])
-    signal, sigma = product**0.5, (1 - product) ** 0.5
+    signal, sigma, predicted = product**0.5, (1 - product) ** 0.5, scheduler.config.get("prediction_type")
     if predicted == "epsilon":
         return 1 / signal, -sigma / signal
     return (signal, -sigma) if predicted == "v_prediction" else (0.0, 1.0)
+
+
+def tells_the_clean(scheduler: SchedulerMixin) -> bool:
+    """Whether `clean_from_prediction` knows the scheduler's family."""
+    predicted = scheduler.config.get("prediction_type")
+    return predicted in ("epsilon", "v_prediction", "sample") and hasattr(scheduler, "alphas_cumprod")
 
 
 Generators = Generator | list[Generator]

@@ -122,6 +122,7 @@ def _batch(
             generator=[Generator().manual_seed(one.seed or 0) for one in requests],
             return_maps=request.show_priors,
             callback_on_step_end=steps_seen,
+            callback_on_step_end_tensor_inputs=("latents", "clean_latents"),
         )
     for index, (one, triplet) in enumerate(zip(requests, output.triplets(), strict=True)):
         figures = _figures(session, one, output, index, steps_seen) if request.show_priors else {}
@@ -173,8 +174,8 @@ class _Steps(LatentsNear):
         self.progress, self.steps, self.listener = progress, steps, listener
 
     def __call__(self, pipeline: Any, i: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        done = replace(self.progress, done=self.progress.done + i + 1, latents=tensors["latents"])
+        done = replace(self.progress, done=self.progress.done + i + 1, clean=tensors["clean_latents"])
         self.listener(done)
         if i + 1 == self.steps:
-            self.listener(replace(done, stage="decoding", latents=None))
+            self.listener(replace(done, stage="decoding", clean=None))
         return super().__call__(pipeline, i, t, tensors)

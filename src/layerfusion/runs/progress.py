@@ -18,14 +18,15 @@ class Progress:
         stage: What it does now.
         done, total: Sampling steps of the whole run, over all batches; 0 of 0 where a stage is not counted.
         triplets: How many triplets the batch at hand brings the run to.
-        latents: (streams, B, 4, h, w) of the batch at hand after a sampling step; None otherwise.
+        clean: (streams, B, 4, h, w) of the batch at hand after a sampling step, what it says that the latents become;
+            None otherwise.
     """
 
     stage: Stage
     done: int = 0
     total: int = 0
     triplets: int = 0
-    latents: "Tensor | None" = field(default=None, compare=False, repr=False)
+    clean: "Tensor | None" = field(default=None, compare=False, repr=False)
 
 
 Listener = Callable[[Progress], None]

@@ -96,10 +96,9 @@ class Worker:
             session, previewer = self._open(bool(runs[0].request.get("fast")))
             requests = [session.completed(of_the_server(run.request, self.settings)) for run in runs]
             warnings = [[*session.warnings, *session.warnings_for(request)] for request in requests]
-            previewer.begin()
 
             def listen(progress: Progress) -> None:
-                self._tell(runs, progress, session, previewer)
+                self._tell(runs, progress, previewer)
 
             made = list(generate_together(session, requests, listen))
             steps = requests[0].steps or 0
@@ -137,19 +136,14 @@ class Worker:
         sentence = sentence.replace(f"{self.settings.uploads.absolute()}{os.sep}", "")
         self.store.end(run, self.name, "failed", error=sentence)
 
-    def _tell(
-        self, runs: list[Run], progress: Progress, session: Session | None = None, previewer: Previewer | None = None
-    ) -> None:
+    def _tell(self, runs: list[Run], progress: Progress, previewer: Previewer | None = None) -> None:
         """Publish how far runs are, or leave them when nobody wants any of them."""
         if self.stopping.is_set():
             raise Leaving
         if all(run.id in self._cancelled or run.id not in self._held for run in runs):
             raise Stopped
-        clean = None
-        if progress.latents is not None and session is not None and previewer is not None:
-            clean = previewer.clean(session.pipeline, progress.done - 1, progress.latents)
         for index, run in enumerate(runs):
-            previews = {} if clean is None or previewer is None else previewer.draw(clean, index)
+            previews = {} if progress.clean is None or previewer is None else previewer.draw(progress.clean, index)
             self.store.progress(run.id, progress.stage, progress.done, progress.total, previews)
 
     def _write(self, run: Run, generated: Generated, warnings: list[str]) -> dict[str, Any]:
@@ -174,7 +168,8 @@ class Worker:
         if self._session is None or self._session[0] != few_step:
             self._session = None
             session = Session.open(self.settings.asked.model_copy(update={"fast": few_step}))
-            self._session = (few_step, session, _warmed_up(session))
+            _warm_up(session)
+            self._session = (few_step, session, Previewer(session.pipeline))
             if not few_step:
                 self._facts = {
                     "device": session.device,
@@ -192,10 +187,8 @@ class Worker:
         self.store.close()
 
 
-def _warmed_up(session: Session) -> Previewer:
-    """Two steps, so that the first run finds everything in its place, and what previews are fitted to."""
+def _warm_up(session: Session) -> None:
+    """Two steps, so that the first run finds everything in its place."""
     foreground, background = some_prompts(session.vocabulary, 1)[0]
     request = Request(foreground_prompt=foreground, background_prompt=background, seed=0, steps=WARM_UP_STEPS)
-    seen: list[Any] = []
-    list(generate(session, request, lambda progress: seen.append(progress.latents)))
-    return Previewer.of(session.pipeline, next(latents for latents in reversed(seen) if latents is not None))
+    list(generate(session, request))
