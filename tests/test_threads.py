@@ -1,12 +1,13 @@
 """Threads that sleep while they wait, and no more of them than a container may use."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from layerfusion.threads import processor_quota
+from layerfusion.threads import at_rest, processor_quota
 
 
 def environment_after(code: str, **environment: str) -> str:
@@ -29,6 +30,29 @@ def test_it_says_when_it_comes_too_late() -> None:
         [sys.executable, "-W", "error", "-c", code], env={}, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 1 and "call it before" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("load", "rest"),
+    [
+        ("0.00 0.01 0.05 1/512 4242", True),
+        (f"9.00 9.00 9.00 {1 + (os.cpu_count() or 1)}/512 4242", False),
+        ("nonsense", False),
+        (None, False),
+    ],
+)
+def test_a_machine_at_rest_is_told_from_a_busy_one(tmp_path: Path, load: str | None, rest: bool) -> None:
+    file = tmp_path / "loadavg"
+    if load is not None:
+        file.write_text(load + "\n")
+    assert at_rest(file) == rest
+
+
+def test_what_the_environment_says_of_waiting_stays() -> None:
+    code = "from layerfusion.threads import settle_threads; settle_threads(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    path = str(Path(__file__).parents[1] / "src")
+    assert environment_after(code, PYTHONPATH=path, OMP_WAIT_POLICY="PASSIVE").startswith("None")
+    assert environment_after(code, PYTHONPATH=path, GOMP_SPINCOUNT="7").startswith("7")
 
 
 @pytest.mark.parametrize(
