@@ -38,7 +38,7 @@ def priors_figure(
     nearest = [min(steps, key=lambda step: abs(step.timestep / train_timesteps - time)) for time in times]
     shown = list({step.timestep: step for step in nearest}.values())
     pictures = [Tile(triplet[name], name) for name in ("foreground", "background", "blended", "composite")]
-    size = _tile(triplet["foreground"])
+    size = tile_size(triplet["foreground"])
     rows = [pictures, *(_maps_of(step, index, size) for step in shown)]
     labels = ["", *(f"t = {step.timestep / train_timesteps:.2f} T" for step in shown)]
     layers = len(shown[0].attentions)
@@ -46,8 +46,15 @@ def priors_figure(
     return sheet(rows, size, "Generative priors", subtitle, labels)
 
 
-def _maps_of(step: StepMaps, index: int, size: tuple[int, int]) -> list[Tile]:
-    """Tiles of s', c, mask_soft and mask_hard of one step."""
+MAPS = ("structure", "content", "soft", "hard")
+LABELS = ("structure prior  s'", "content confidence  c", "soft mask", "hard mask")
+
+
+def mean_maps(step: StepMaps, index: int) -> dict[str, Tensor]:
+    """s', c, mask_soft and mask_hard of one step, by `MAPS`: (rows, columns) in [0, 1].
+
+    c and the masks are means over the attentions in which blending acted, at the largest of their grids.
+    """
     rows, columns = max((attention.soft.shape[-2:] for attention in step.attentions), key=math.prod)
 
     def mean(name: str) -> Tensor:
@@ -55,12 +62,14 @@ def _maps_of(step: StepMaps, index: int, size: tuple[int, int]) -> list[Tile]:
         return torch.stack([_resize(values, (rows, columns)) for values in of_all]).mean(0)
 
     structure = mean("structure") if step.structure is None else step.structure[:, index].mean(0)
-    return [
-        Tile(heat_map(structure.numpy(), size), "structure prior  s'"),
-        Tile(heat_map(mean("content").numpy(), size), "content confidence  c"),
-        Tile(grey_map(mean("soft").numpy(), size), "soft mask"),
-        Tile(grey_map(mean("hard").numpy(), size), "hard mask"),
-    ]
+    return {"structure": structure} | {name: mean(name) for name in MAPS[1:]}
+
+
+def _maps_of(step: StepMaps, index: int, size: tuple[int, int]) -> list[Tile]:
+    """Tiles of `mean_maps`."""
+    draw = (heat_map, heat_map, grey_map, grey_map)
+    maps = mean_maps(step, index).values()
+    return [Tile(d(values.numpy(), size), label) for d, values, label in zip(draw, maps, LABELS, strict=True)]
 
 
 def structure_figure(foreground: Image.Image, priors: dict[str, Tensor], time: float, chosen: str) -> Image.Image:
@@ -72,7 +81,7 @@ def structure_figure(foreground: Image.Image, priors: dict[str, Tensor], time: f
         time: t / T at which they were taken.
         chosen: The layer that the run took its structure prior from; it is framed.
     """
-    size = _tile(foreground)
+    size = tile_size(foreground)
     tiles = [Tile(foreground, "foreground")]
     for path, values in priors.items():
         label = f"{short_name(path)}   {values.shape[1]} x {values.shape[0]}"
@@ -94,7 +103,7 @@ def _resize(values: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.interpolate(values[None, None], grid, mode="bilinear", align_corners=False)[0, 0]
 
 
-def _tile(picture: Image.Image) -> tuple[int, int]:
+def tile_size(picture: Image.Image) -> tuple[int, int]:
     """The size of tiles for pictures of this shape: of equal area, whatever the shape."""
     ratio = math.sqrt(picture.width / picture.height)
     return round(TILE * ratio), round(TILE / ratio)
