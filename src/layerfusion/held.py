@@ -7,6 +7,7 @@ let go is the picture noised part-way and generated from there (SDEdit).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from layerfusion.decoding import decode_picture
 from layerfusion.given import Given, pad_to
-from layerfusion.latents import encode_cutout, encode_picture
+from layerfusion.latents import encode_cutout, encode_laid, encode_picture
 from layerfusion.method import BACKGROUND, BLENDED, foreground_names
+from layerfusion.method.detail import Laid
 from layerfusion.placing import Places
 from layerfusion.relighting import laid_over
 from layerfusion.transparency import TransparentEncoder
@@ -44,6 +46,11 @@ class Holds:
     noise: Tensor
     until: Tensor
     hidden: Tensor | None = None
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """(S, B) bool: which streams are held everywhere and to the end, so that nobody needs their prediction."""
+        return (self.until >= 1).flatten(2).all(-1)
 
     def first_step(self, steps: int, order: int = 1) -> int:
         """The first step at which anything is free; the steps before it need not be taken."""
@@ -159,6 +166,19 @@ class Held:
             frame = pad_to(cutout[None], self.size)
             laid.append(frame if self.places is None else self.places.of(index).laid(number, frame))
         return laid_over(laid)[0]
+
+    def laid(self, vae: AutoencoderKL, device: torch.device) -> dict[int, Laid]:
+        """Each foreground that is given, of any triplet, as it stands in the scene."""
+        laid = {}
+        for number, stream in enumerate(self.given.cutouts):
+            known = torch.tensor([cutout is not None for cutout in stream])
+            if not known.any():
+                continue
+            nothing = torch.zeros(4, *self.size)
+            frames = torch.cat([pad_to((nothing if one is None else one)[None], self.size) for one in stream])
+            scene = frames if self.places is None else self.places.laid(number, frames)
+            laid[number] = encode_laid(vae, scene.to(device), known.to(device))
+        return laid
 
     def cutouts(self, device: torch.device) -> list[Tensor | None]:
         """For each foreground stream, the cut-outs (B, 4, height, width) if all B triplets are given one."""

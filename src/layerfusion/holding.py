@@ -12,7 +12,9 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.given import Given, pad_to
 from layerfusion.held import Held
 from layerfusion.inputs import Inputs
+from layerfusion.latents import encode_laid
 from layerfusion.method import StreamLayout
+from layerfusion.method.detail import Laid
 from layerfusion.placing import Places
 from layerfusion.sampling import Sampler, clone
 from layerfusion.seen import seen_subject
@@ -59,6 +61,8 @@ class HoldingMixin:
         found = self._first_pass(sampler) if _needs_first_pass(given) else None
         sampler.held = Held(given, size, _subjects(given, size, found, places), places)
         sampler.holds = sampler.held.holds(self.vae, self.transparent_encoder, sampler.noise, sampler.layout.names)
+        if inputs.config.detail:
+            sampler.laid = sampler.held.laid(self.vae, sampler.noise.device)
 
     def _with_masks(self, run: Sampler, given: Given, size: tuple[int, int]) -> Given:
         """The given pictures, with a mask from the model's own priors for each blended picture that has none."""
@@ -75,13 +79,15 @@ class HoldingMixin:
         masks = [one if needed else mask for one, needed, mask in zip(seen, bare, given.mask, strict=True)]
         return replace(given, mask=masks)
 
-    def alpha_of(self, latents: Tensor) -> Tensor:
-        """The alpha (B, 1, 8h, 8w) of clean foreground latents (B, 4, h, w), in one pass."""
+    def rgba_of(self, latents: Tensor) -> Tensor:
+        """Clean foreground latents (B, 4, h, w) as straight RGBA (B, 4, 8h, 8w), in one pass."""
         latents = latents.to(self.unet.dtype)
-        rgba = decode_transparency(
-            self.vae, self.transparent_decoder, decode_picture(self.vae, latents), latents, passes=1
-        )
-        return settle_alpha(rgba)[:, 3:]
+        picture = decode_picture(self.vae, latents)
+        return settle_alpha(decode_transparency(self.vae, self.transparent_decoder, picture, latents, passes=1))
+
+    def laid_of(self, scene: Tensor, known: Tensor) -> Laid:
+        """`encode_laid` of straight RGBA pictures (B, 4, 8h, 8w)."""
+        return encode_laid(self.vae, scene, known)
 
     def _first_pass(self, run: Sampler) -> list[Tensor]:
         """The alphas that the foregrounds of a run will have, nearly, in their own frames: (B, 1, H, W) on the CPU."""
@@ -106,7 +112,7 @@ class HoldingMixin:
         with first.joint.installed():
             for i, t in first.steps():
                 first.step(i, t)
-        return [self.alpha_of(latents).cpu() for latents in first.latents]
+        return [self.rgba_of(latents)[:, 3:].cpu() for latents in first.latents]
 
 
 def _needs_first_pass(given: Given) -> bool:

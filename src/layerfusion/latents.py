@@ -1,11 +1,14 @@
 """From pictures to latents: what `decoding` undoes."""
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
 from layerfusion.decoding import decode_finite
+from layerfusion.method.detail import Laid
 from layerfusion.transparency import TransparentEncoder, encode_transparent
+from layerfusion.transparency.padding import pad_rgb_batch
 
 
 def scale_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
@@ -33,6 +36,12 @@ def encode_cutout(vae: AutoencoderKL, encoder: TransparentEncoder, pictures: Ten
         return encode_transparent(vae, encoder, pictures.to(dtype))
 
     return decode_finite(vae, encode, widen=_overflows(vae))
+
+
+def encode_laid(vae: AutoencoderKL, scene: Tensor, known: Tensor) -> Laid:
+    """What straight RGBA pictures (B, 4, 8h, 8w) of the scene are in latents; `known` (B,) as `Laid` has it."""
+    colour = encode_picture(vae, pad_rgb_batch(scene)).float()
+    return Laid(colour, F.interpolate(scene[:, 3:].float(), colour.shape[-2:], mode="area"), known)
 
 
 def _overflows(vae: AutoencoderKL) -> bool:

@@ -318,7 +318,8 @@ class LayerFusionPipeline(
             maps=[] if inputs.return_maps else None,
             controls=inputs.controls(self.controlnet, device),
             places=inputs.places,
-            alpha_of=self.alpha_of,
+            rgba_of=self.rgba_of,
+            laid_of=self.laid_of,
         )
         self.hold(sampler, inputs)
         return sampler

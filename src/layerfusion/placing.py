@@ -15,8 +15,8 @@ from layerfusion.foregrounds import Box
 
 VISIBLE = 0.1  # alpha from which a pixel is part of the subject's extent
 USUAL_EXTENT = (0.15, 0.12, 0.85, 0.9)  # left, top, right, bottom of a subject in its frame, before anything is known
-LOOKS = (0.1, 0.25, 0.5)
-"""Parts of the run after which a placed foreground's alpha is looked at, so that its box fits what is there."""
+LOOKS = (0.1, 0.25, 0.5, 0.75)
+"""Parts of the run after which a placed foreground is looked at, so that its box fits what is there."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from layerfusion.controls import Controls, unet_arguments
 from layerfusion.errors import LayerFusionError
 from layerfusion.held import Held, Holds
 from layerfusion.method import BLENDED, JointAttention, Observer, StreamLayout, UNetPass
-from layerfusion.method.detail import subject_mask, transfer_detail, trim_mask
+from layerfusion.method.clean import clean_from_prediction, tells_the_clean
+from layerfusion.method.detail import Laid, subject_mask, transfer_detail, trim_mask
 from layerfusion.output import StepMaps
 from layerfusion.placing import Places
 from layerfusion.prompts import Conditions
@@ -48,8 +49,10 @@ class Sampler:
         holds: What their streams are held to.
         controls: What steers the streams (ControlNet), if anything does.
         places: Where the foregrounds stand in the scene; None where each fills it.
-        alpha_of: Finds the alpha (B, 1, H, W) of clean foreground latents (B, 4, h, w), so that a placed foreground's
+        rgba_of: Finds the picture (B, 4, H, W) of clean foreground latents (B, 4, h, w), so that a placed foreground's
             box fits the subject; it is asked a few times in a run.
+        laid_of: Encodes such pictures, laid in the scene, of (B,) known triplets.
+        laid: By number, the foregrounds of which it is known how they stand in the scene.
         latents: (S, B, 4, h, w), replaced by each step.
         predicted: Of the last step, the latents as the UNet took them, its guided output, and the timestep.
     """
@@ -69,14 +72,18 @@ class Sampler:
     holds: Holds | None = None
     controls: Controls | None = None
     places: Places | None = None
-    alpha_of: Callable[[Tensor], Tensor] | None = None
+    rgba_of: Callable[[Tensor], Tensor] | None = None
+    laid_of: Callable[[Tensor, Tensor], Laid] | None = None
+    laid: dict[int, Laid] = field(default_factory=dict)
     latents: Tensor = field(init=False)
     schedulers: list[SchedulerMixin] = field(init=False)
     predicted: tuple[Tensor, Tensor, Tensor] | None = field(init=False, default=None)
+    names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.names = self.layout.names  # of all streams, also while a step leaves one out
         self.latents = self.noise * self.scheduler.init_noise_sigma
-        self.schedulers = [copy.deepcopy(self.scheduler) for _ in self.layout.names]
+        self.schedulers = [copy.deepcopy(self.scheduler) for _ in self.names]
 
     def steps(self) -> list[tuple[int, Tensor]]:
         """Every step that must be taken: its number from 0, and its timestep."""
@@ -89,38 +96,50 @@ class Sampler:
 
     def step(self, i: int, t: Tensor) -> None:
         """Denoise every stream from timestep `t`, the `i`-th from 0."""
-        if self.holds:
-            self.latents = self.holds.at(self.latents, self.schedulers, t, i / len(self.timesteps))
-        with self._halves_at(i):
-            self._denoise(i, t)
+        self._hold(i)
+        with self._rows_at(i) as alike:
+            self._denoise(i, t, alike)
+        # A callback, and the last step's result, show what is held as it is held.
+        self._hold(i + 1)
 
-    def _denoise(self, i: int, t: Tensor) -> None:
-        """`step`, with the halves that this step takes."""
+    def _hold(self, i: int) -> None:
+        """Set what is held as the `i`-th step takes it; after the last, clean."""
+        n = len(self.timesteps)
+        if self.holds and i < n:
+            self.latents = self.holds.at(self.latents, self.schedulers, self.timesteps[i], i / n)
+        elif self.holds:
+            self.latents = self.holds.finished(self.latents)
+
+    def _denoise(self, i: int, t: Tensor, alike: dict[str, Tensor]) -> None:
+        """`step`, with the rows that this step takes."""
         inputs = [s.scale_model_input(x, t) for s, x in zip(self.schedulers, self.latents, strict=True)]
-        # Both guidance halves see the same input: (S, B, …) → (S·G·B, …).
-        rows = torch.stack([x for x in inputs for _ in range(self.layout.halves)]).flatten(0, 1)
+        # Both guidance halves see the same input: (S, B, …) → (rows, …).
+        layout, names = self.layout, self.names
+        rows = torch.cat([inputs[names.index(name)] for name in layout.names for _ in range(layout.halves_of(name))])
         config = self.joint.config
+        meets = BLENDED in layout.names
         joint_pass = UNetPass(
             self.layout,
             size=(rows.shape[-2], rows.shape[-1]),
             eos=self.conditions.eos,
-            blend=config.blends_at(i, len(self.timesteps)),
-            take_structure=config.blend and config.structure_from == "previous_step",
+            blend=config.blends_at(i, len(self.timesteps)) and meets,
+            take_structure=config.blend and config.structure_from == "previous_step" and meets,
             observer=None if self.maps is None else Observer(),
             pictured=self.conditions.pictured,
             hidden=self.holds.hidden if self.holds else None,
             places=self.places,
+            alike=alike,
         )
         residuals = self._residuals(i, rows, t)
         joint_pass.structure = self._structure(joint_pass, rows, t, residuals)
         prediction = self.joint.predict(joint_pass, rows, t, **self.arguments(self.conditions, residuals))
-        noise = self._guide(self.layout.split(prediction))
+        noise = torch.stack([self._guide(prediction, name) for name in names])
         if config.details_at(i, len(self.timesteps)) and joint_pass.soft_masks:
             noise = self._transfer_detail(noise, torch.stack(inputs), t, joint_pass)
-        if self.places is not None and self.alpha_of is not None:
+        if self.places is not None:
             for index in self.places.to_look(i + 1, len(self.timesteps)):
                 a, b = clean_from_prediction(self.scheduler, t)
-                self.places.found(index, self.alpha_of(a * inputs[index] + b * noise[index]))
+                self._look(self.places, index, a * inputs[index] + b * noise[index])
         self.predicted = torch.stack(inputs), noise, t
         self.latents = torch.stack(
             [
@@ -143,7 +162,8 @@ class Sampler:
             return self.latents
         x, out, t = self.predicted
         a, b = clean_from_prediction(self.scheduler, t)
-        return a * x.float() + b * out.float()
+        clean = a * x.float() + b * out.float()
+        return self.holds.finished(clean) if self.holds else clean
 
     def tensors(self, names: Iterable[str]) -> dict[str, Tensor]:
         """What a callback may see and change: `latents`, and the conditions with the guidance halves foremost.
@@ -187,15 +207,36 @@ class Sampler:
         self.conditions = replace(self.conditions, **rows)
 
     @contextmanager
-    def _halves_at(self, i: int) -> Iterator[None]:
-        """Only the conditional halves at a step without guidance; afterwards both are there again."""
-        both = self.layout, self.conditions
-        alone = self.layout.guidance and not self.joint.config.guides_at(i, len(self.timesteps))
-        if alone:
+    def _rows_at(self, i: int) -> Iterator[dict[str, Tensor]]:
+        """Only the rows that a step needs; afterwards all are there again. Yields `alike` of `UNetPass`.
+
+        A step without guidance needs no unconditional half. Nor does a stream that is held: its prediction is not
+        needed, and whatever attends to it sees its conditional half. One that nothing attends to is left out.
+        """
+        everything = self.layout, self.conditions
+        if self.layout.guidance and not self.joint.config.guides_at(i, len(self.timesteps)):
             self._drop_guidance()
-        yield
-        if alone:
-            self.layout, self.conditions = both
+        alike: dict[str, Tensor] = {}
+        if self.holds and bool(self.holds.whole.any()):
+            held = dict(zip(self.names, self.holds.whole, strict=True))
+            always = {name for name, triplets in held.items() if triplets.all()}
+            if self.layout.guidance:
+                alike = {name: triplets for name, triplets in held.items() if triplets.any() and name not in always}
+            config = self.joint.config
+            switches = config.blend, config.update_foreground, config.share_attention
+            seen = self.layout.attended(set(self.names) - always, *switches)
+            layout, rows = self.layout.taken(seen, always)
+
+            def take(every: Tensor) -> Tensor:
+                taken = every[rows]
+                for name, triplets in alike.items():
+                    halves = layout.stream(taken, name)
+                    halves[:, triplets] = halves[-1:, triplets]
+                return taken
+
+            self.layout, self.conditions = layout, self.conditions.rows(take)
+        yield alike
+        self.layout, self.conditions = everything
 
     def _drop_guidance(self) -> None:
         whole, self.layout = self.layout, replace(self.layout, guidance=False)
@@ -236,60 +277,43 @@ class Sampler:
 
         x: (S, B, 4, h, w), the latents as the UNet took them.
         """
-        names, config = self.layout.names, self.joint.config
+        names, config = self.names, self.joint.config
         a, b = clean_from_prediction(self.scheduler, t)
         masks = subject_mask(joint_pass.soft_masks, joint_pass.size)
         clean = a * x.float() + b * noise.float()
         blended = clean[names.index(BLENDED)]
+        clean = self.holds.finished(clean) if self.holds else clean
         for index, mask in enumerate(masks[:, :, None]):
             foreground = clean[index]
             mask = trim_mask(mask, foreground)
             if self.places is not None and self.places.placed(index):
                 foreground, mask = (self.places.to_scene(index, x) for x in (foreground, mask))
+            if index in self.laid:
+                foreground, mask = self.laid[index].over(foreground, mask)
             blended = transfer_detail(foreground, blended, mask, config.detail, config.light)
         noise = noise.clone()
         noise[names.index(BLENDED)] += ((blended - clean[names.index(BLENDED)]) / b).to(noise.dtype)
         return noise
 
-    def _guide(self, prediction: Tensor) -> Tensor:
-        """Classifier-free guidance of every stream: (S, G, B, 4, h, w) → (S, B, 4, h, w)."""
-        if not self.layout.guidance:
-            return prediction[:, 0]
-        unconditional, conditional = prediction.unbind(1)
+    def _look(self, places: Places, index: int, clean: Tensor) -> None:
+        """Take a placed foreground's extent, and for the detail how it stands in the scene, from its clean latents."""
+        assert self.rgba_of is not None and self.laid_of is not None
+        frame = self.rgba_of(clean)
+        places.found(index, frame[:, 3:])
+        if self.joint.config.detail:
+            generated = torch.tensor([not known for known in places.known[index]], device=frame.device)
+            self.laid[index] = self.laid_of(places.laid(index, frame), generated).renewed(self.laid.get(index))
+
+    def _guide(self, prediction: Tensor, name: str) -> Tensor:
+        """Classifier-free guidance of one stream: the rows' predictions → (B, 4, h, w); 0 where it has no rows."""
+        if name not in self.layout.names:
+            return torch.zeros_like(self.latents[0])
+        halves = self.layout.stream(prediction, name)
+        if len(halves) == 1:
+            return halves[0]
+        unconditional, conditional = halves
         guided = unconditional + self.guidance_scale * (conditional - unconditional)
-        if self.guidance_rescale > 0:
-            streams = zip(guided, conditional, strict=True)
-            guided = torch.stack([rescale_noise_cfg(g, c, self.guidance_rescale) for g, c in streams])
-        return guided
-
-
-def clean_from_prediction(scheduler: SchedulerMixin, t: Tensor) -> tuple[float, float]:
-    """(a, b) of x̂ = a x + b out: the clean latent that the UNet's output speaks of, x the latent as the UNet takes it.
-
-    With ᾱ the scheduler's cumulative product at t, and what the output predicts:
-
-        noise       x̂ = (x − √(1−ᾱ) out) / √ᾱ
-        velocity    x̂ = √ᾱ x − √(1−ᾱ) out
-        sample      x̂ = out
-
-    Raises:
-        LayerFusionError: the scheduler is of another family.
-    """
-    if not tells_the_clean(scheduler):
-        raise LayerFusionError(
-            f"detail cannot be transferred with a {type(scheduler).__name__}; take another scheduler, or detail=0."
-        )
-    product = float(scheduler.alphas_cumprod[round(float(t))])
-    signal, sigma, predicted = product**0.5, (1 - product) ** 0.5, scheduler.config.get("prediction_type")
-    if predicted == "epsilon":
-        return 1 / signal, -sigma / signal
-    return (signal, -sigma) if predicted == "v_prediction" else (0.0, 1.0)
-
-
-def tells_the_clean(scheduler: SchedulerMixin) -> bool:
-    """Whether `clean_from_prediction` knows the scheduler's family."""
-    predicted = scheduler.config.get("prediction_type")
-    return predicted in ("epsilon", "v_prediction", "sample") and hasattr(scheduler, "alphas_cumprod")
+        return rescale_noise_cfg(guided, conditional, self.guidance_rescale) if self.guidance_rescale > 0 else guided
 
 
 Generators = Generator | list[Generator]

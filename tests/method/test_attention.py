@@ -18,8 +18,9 @@ from layerfusion.method import (
     resolve_structure_layer,
     self_attention_layers,
 )
-from layerfusion.method.attention import StreamProcessor
 from layerfusion.method.blocks import transformer_blocks
+from layerfusion.method.sharing import attend_to_both
+from layerfusion.method.streams import BACKGROUND, BLENDED
 from tests.tiny import TEXT_WIDTHS, tiny_foreground, tiny_unet
 
 SIZE = (8, 16)
@@ -408,16 +409,32 @@ def test_the_background_sees_no_hidden_token_of_the_blended_stream(tiny, tiny_of
     layout = StreamLayout(batch=2, guidance=True)
     hidden = torch.zeros(2, 4, 4)
     hidden[0, 1:3, 1:3] = 1  # the second triplet hides nothing
-    path, block = transformer_blocks(tiny["unet"])[0]
-    joint = JointAttention(tiny["unet"], tiny_offsets, LayerFusionConfig(), f"{path}.attn1", 1)
-    joint.current = UNetPass(layout, (4, 4), torch.zeros(2), hidden=hidden)
-    processor = StreamProcessor(joint, path, block, "attn1")
-    query, key, value = (torch.randn(4, 3, 32, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
-    before = processor._attend_to_both(query, key, value, 0.3)
-    closed = torch.cat([hidden.flatten(1), torch.zeros(2, 16)], 1).repeat(2, 1)[:, None, :, None] > 0
-    after = processor._attend_to_both(query, key + 5 * closed, value - 9 * closed, 0.3)
-    assert torch.equal(after[:, :, 16:], before[:, :, 16:])
-    assert (after - before)[0::2, :, :16].abs().min() > 0 and torch.equal(after[1::2], before[1::2])
-    plain = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=0.3)
-    torch.testing.assert_close(before[1::2], plain[1::2])
-    assert (before - plain)[0::2, :, 16:].abs().max() > 0.01
+    closed = UNetPass(layout, (4, 4), torch.zeros(2), hidden=hidden).closed_to(16)
+    query, key, value = (torch.randn(12, 3, 16, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    changed = torch.zeros(3, 2, 2, 1, 16, 1)
+    changed[1] = hidden.flatten(1)[None, :, None, :, None]
+    changed = changed.flatten(0, 2)
+
+    def attended(key, value, closed):
+        return attend_to_both(layout, query, key, value, 0.3, closed).unflatten(0, (2, 2, 2))
+
+    before, after = attended(key, value, closed), attended(key + 5 * changed, value - 9 * changed, closed)
+    assert torch.equal(after[1], before[1])
+    assert (after - before)[0, :, 0].abs().min() > 0 and torch.equal(after[0, :, 1], before[0, :, 1])
+    plain = attended(key, value, None)
+    torch.testing.assert_close(before[:, :, 1], plain[:, :, 1])
+    assert (before - plain)[1, :, 0].abs().max() > 0.01
+
+
+@pytest.mark.parametrize("unguided", [(BLENDED,), (BACKGROUND,), (BLENDED, BACKGROUND)])
+def test_a_stream_without_its_unconditional_half_shows_the_other_one(unguided):
+    """As if its two halves were the same; whatever else is left is exact."""
+    whole = StreamLayout(batch=2, guidance=True)
+    query, key, value = (torch.randn(12, 3, 16, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    for rows in (query, key, value):
+        for name in unguided:
+            whole.stream(rows, name)[:] = whole.stream(rows, name)[-1].clone()
+    layout, rows = whole.taken(whole.names, unguided)
+    found = attend_to_both(layout, *(x[rows] for x in (query, key, value)), 0.3)
+    expected = torch.cat([torch.zeros(4, 3, 16, 8), attend_to_both(whole, query, key, value, 0.3)])[rows][4:]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfusion import LayerFusionConfig, LayerFusionError
+from layerfusion.method.clean import clean_from_prediction
 from layerfusion.method.detail import subject_mask, transfer_detail, trim_mask
-from layerfusion.sampling import clean_from_prediction
 from tests.models.tiny_files import tiny_pipeline
 
 SIZE = (16, 32)

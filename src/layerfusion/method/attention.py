@@ -35,6 +35,7 @@ from layerfusion.method.config import LayerFusionConfig
 from layerfusion.method.image_prompts import IP_ADAPTERS, IPAdapters, attend_to_pictures
 from layerfusion.method.observer import AttentionPriors, Observer
 from layerfusion.method.priors import content_confidence, resize_to_tokens, structure_prior, token_grid
+from layerfusion.method.sharing import attend_to_both
 from layerfusion.method.streams import BLENDED, StreamLayout
 from layerfusion.placing import Places
 
@@ -76,6 +77,8 @@ class UNetPass:
         hidden: Where the background may not attend to the blended stream, as (B, h, w), above 0 where closed; None
             closes nothing.
         places: Where the foregrounds stand in the scene; None where each fills it.
+        alike: For streams that are unguided in some triplets of the batch, in which, (B,) bool: their unconditional
+            half is made to be the conditional one.
     """
 
     layout: StreamLayout
@@ -89,6 +92,16 @@ class UNetPass:
     pictured: Tensor | None = None
     hidden: Tensor | None = None
     places: Places | None = None
+    alike: dict[str, Tensor] = field(default_factory=dict)
+
+    def closed_to(self, tokens: int) -> Tensor | None:
+        """`hidden` on the grid of an attention of so many tokens, (B, M) bool."""
+        return None if self.hidden is None else resize_to_tokens(self.hidden.float(), self.size, tokens) > 0
+
+    def unify(self, name: str, halves: Float[Tensor, "G B M channels"]) -> None:
+        """Make the halves of a stream one where it is `alike`, in place."""
+        if (alike := self.alike.get(name)) is not None:
+            halves[:, alike] = halves[-1:, alike]
 
 
 class StructureReady(Exception):
@@ -214,7 +227,7 @@ class JointAttention:
         soft: Float32[Tensor, "F B M"],
         hard: Float32[Tensor, "F B M"],
     ) -> None:
-        """Eq. 1 and 2 on the attention outputs (S·G·B, M, channels), in place.
+        """Eq. 1 and 2 on the attention outputs (rows, M, channels), in place.
 
         Several foregrounds are laid into the blended stream from the farthest to the nearest; each is updated with the
         blended attention as it stands when that foreground has just been laid, before a nearer one hides it.
@@ -224,18 +237,25 @@ class JointAttention:
         """
         layout = self.current.layout
         blended = layout.stream(attention, BLENDED)
+        # An unguided stream has one half, which meets both halves of another.
+        halves = len(blended)
         for index, name in enumerate(layout.foregrounds):
             a_foreground = layout.stream(attention, name)
             # (B, M) → (1, B, M, 1): both guidance halves are blended with the conditional half's masks.
             mask_soft, mask_hard = (mask[index, None, :, :, None].to(attention.dtype) for mask in (soft, hard))
             if (places := self.current.places) is not None and places.placed(index):
                 self._blend_placed(places, index, a_foreground, blended, mask_soft, mask_hard)
+                self.current.unify(name, a_foreground)
                 continue
+            own = len(a_foreground)
             if self.config.align:
-                a_foreground.copy_(align_mean(a_foreground, blended, soft[index, None, :, :, None], self.config.align))
-            blended.copy_(blend_into_blended(a_foreground, blended, mask_soft))
+                weights = soft[index, None, :, :, None]
+                a_foreground.copy_(align_mean(a_foreground, blended[-own:], weights, self.config.align))
+            blended.copy_(blend_into_blended(a_foreground[-halves:], blended, mask_soft))
+            self.current.unify(BLENDED, blended)
             if self.config.update_foreground:
-                a_foreground.copy_(blend_into_foreground(blended, a_foreground, mask_hard))
+                a_foreground.copy_(blend_into_foreground(blended[-own:], a_foreground, mask_hard))
+                self.current.unify(name, a_foreground)
 
     def _blend_placed(
         self, places: Places, index: int, a_foreground: Tensor, blended: Tensor, soft: Tensor, hard: Tensor
@@ -248,13 +268,14 @@ class JointAttention:
 
         laid, mask = carried(places.to_scene, a_foreground), carried(places.to_scene, soft)
         if self.config.align:
-            light = align_mean(laid, blended, mask, self.config.align) - laid
+            light = align_mean(laid, blended[-len(laid) :], mask, self.config.align) - laid
             laid = laid + light
             a_foreground.add_(light[..., :1, :])
         before = laid
-        blended.copy_(blend_into_blended(laid, blended, mask))
+        blended.copy_(blend_into_blended(laid[-len(blended) :], blended, mask))
+        self.current.unify(BLENDED, blended)
         if self.config.update_foreground:
-            a_foreground.add_(hard * carried(places.to_frame, blended - before))
+            a_foreground.add_(hard * carried(places.to_frame, blended[-len(laid) :] - before))
 
 
 @dataclass
@@ -301,7 +322,7 @@ class StreamProcessor:
             joint.current.observer.note_priors(layer, joint.current.size, query, seen, attn.scale, content)
         value = self._heads("to_v", attn, context, layout.foreground_rows)
 
-        share = is_self_attention and bool(layout.plain) and joint.config.share_attention
+        share = is_self_attention and len(layout.plain) == 2 and joint.config.share_attention
         attended = self._attend(query, key, value, attn.scale, share)
         if self.adapters is not None and joint.current.pictured is not None:
             given = (pictures, joint.current.pictured, ip_adapter_masks, joint.current.size)
@@ -309,6 +330,8 @@ class StreamProcessor:
         merged = attended.transpose(1, 2).flatten(2)
         attention = self._project("to_out.0", attn.to_out[0], merged, layout.foreground_rows)
         attention = attn.to_out[1](attention)
+        for name in layout.plain:
+            joint.current.unify(name, layout.stream(attention, name))
 
         if self.blends and joint.current.blend:
             joint.blend(attention, *joint.masks(self._content(query, key, is_self_attention), layer))
@@ -339,33 +362,10 @@ class StreamProcessor:
         layout = self.joint.current.layout
         if share:
             n = layout.foreground_rows
-            plain = layout.unpair(self._attend_to_both(layout.pair(query), layout.pair(key), layout.pair(value), scale))
             foreground = F.scaled_dot_product_attention(query[:n], key[:n], value[:n], scale=scale)
+            plain = attend_to_both(layout, query, key, value, scale, self.joint.current.closed_to(key.shape[2]))
             return torch.cat([foreground, plain])
         return F.scaled_dot_product_attention(query, key, value, scale=scale)
-
-    def _attend_to_both(
-        self,
-        query: Float[Tensor, "rows heads MM dim"],
-        key: Float[Tensor, "rows heads MM dim"],
-        value: Float[Tensor, "rows heads MM dim"],
-        scale: float,
-    ) -> Float[Tensor, "rows heads MM dim"]:
-        """Attention of the blended and the background stream as one sequence, (G·B, heads, 2M, dim), blended first."""
-        this = self.joint.current
-        if this.hidden is None:
-            return F.scaled_dot_product_attention(query, key, value, scale=scale)
-        tokens = query.shape[2] // 2
-        closed = resize_to_tokens(this.hidden.float(), this.size, tokens).repeat(this.layout.halves, 1) > 0
-        seen = torch.cat([~closed, torch.ones_like(closed)], dim=1)[:, None, None]
-        blended, background = query.split(tokens, dim=2)
-        return torch.cat(
-            [
-                F.scaled_dot_product_attention(blended, key, value, scale=scale),
-                F.scaled_dot_product_attention(background, key, value, attn_mask=seen, scale=scale),
-            ],
-            dim=2,
-        )
 
     def _content(
         self,

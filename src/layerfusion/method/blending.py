@@ -23,11 +23,11 @@ def hard_mask(soft: Float[Tensor, "*shape"], boundary: float) -> Float32[Tensor,
 
 
 def align_mean(
-    a_foreground: Float[Tensor, "*rows M channels"],
-    a_blended: Float[Tensor, "*rows M channels"],
+    a_foreground: Float[Tensor, "*#rows M channels"],
+    a_blended: Float[Tensor, "*#rows M channels"],
     soft: Float[Tensor, "*#rows M 1"],
     strength: float,
-) -> Float[Tensor, "*rows M channels"]:
+) -> Float[Tensor, "*#rows M channels"]:
     """a_FG + λ (μ(a_Blended) − μ(a_FG)), before Eq. 1: the foreground's attention with some of the scene's light.
 
     μ is the mean over the tokens weighted by mask_soft, for each channel. Where the mask is empty nothing changes.
@@ -43,18 +43,18 @@ def align_mean(
 
 
 def blend_into_blended(
-    a_foreground: Float[Tensor, "*rows M channels"],
-    a_blended: Float[Tensor, "*rows M channels"],
+    a_foreground: Float[Tensor, "*#rows M channels"],
+    a_blended: Float[Tensor, "*#rows M channels"],
     soft: Float[Tensor, "*#rows M 1"],
-) -> Float[Tensor, "*rows M channels"]:
+) -> Float[Tensor, "*#rows M channels"]:
     """Eq. 1: a'_Blended = a_FG · mask_soft + a_Blended · (1 − mask_soft)."""
     return a_foreground * soft + a_blended * (1 - soft)
 
 
 def blend_into_foreground(
-    a_blended: Float[Tensor, "*rows M channels"],
-    a_foreground: Float[Tensor, "*rows M channels"],
+    a_blended: Float[Tensor, "*#rows M channels"],
+    a_foreground: Float[Tensor, "*#rows M channels"],
     hard: Float[Tensor, "*#rows M 1"],
-) -> Float[Tensor, "*rows M channels"]:
+) -> Float[Tensor, "*#rows M channels"]:
     """Eq. 2: a'_FG = a'_Blended · mask_hard + a_FG · (1 − mask_hard); `a_blended` is the result of Eq. 1."""
     return a_blended * hard + a_foreground * (1 - hard)

@@ -5,9 +5,11 @@ Here the two streams meet once more after each step's prediction, at the latent'
 that the predictions speak of.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from layerfusion.method.priors import token_grid
@@ -15,6 +17,34 @@ from layerfusion.method.priors import token_grid
 # Few are needed: the threshold between two classes settles geometrically.
 ROUNDS = 10
 EDGE = 0.1  # how far in from its edge a mask is doubted, of the latent's short side
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A foreground as it is known to stand in the scene: given, or looked at in pixels.
+
+    A latent that is resampled is none of the resampled picture, and a mask of attention is coarse; this is neither.
+
+    Attributes:
+        colour: (B, C, h, w), float32, the latent of its colour, which goes on beyond its outline.
+        alpha: (B, 1, h, w) in [0, 1].
+        known: (B,) bool, of which triplets.
+    """
+
+    colour: Float32[Tensor, "B C h w"]
+    alpha: Float32[Tensor, "B 1 h w"]
+    known: Bool[Tensor, " B"]
+
+    def over(self, colour: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """What is known of the triplets, and of the others what is given: (B, C, h, w) and (B, 1, h, w)."""
+        known = self.known[:, None, None, None]
+        return torch.where(known, self.colour, colour), torch.where(known, self.alpha, alpha)
+
+    def renewed(self, former: "Laid | None") -> "Laid":
+        """With what was known before of the other triplets."""
+        if former is None:
+            return self
+        return Laid(*self.over(former.colour, former.alpha), self.known | former.known)
 
 
 def subject_mask(

@@ -5,8 +5,10 @@ picture last, so that the foregrounds' rows (which pass through the foreground o
 the blended and the background stream (which share their self-attention) come last and side by side.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -28,13 +30,17 @@ class StreamLayout:
         batch: Triplets denoised together, B.
         guidance: Whether each stream has an unconditional half before its conditional one (G = 2, else 1).
         foregrounds: Names of the streams of ε_FG, from the farthest to the nearest, F of them.
-        plain: Names of the streams of ε. All of them (the joint pass) or none (the prior pass).
+        plain: Names of the streams of ε. All of them (the joint pass) or none (the prior pass); one alone where
+            nothing reads the other.
+        unguided: Names of the streams that have their conditional half alone, also with guidance: those that are held
+            to a picture, whose prediction nobody needs.
     """
 
     batch: int
     guidance: bool
     foregrounds: tuple[str, ...] = (FOREGROUND,)
     plain: tuple[str, ...] = (BLENDED, BACKGROUND)
+    unguided: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,31 +50,71 @@ class StreamLayout:
     def halves(self) -> int:
         return 2 if self.guidance else 1
 
+    def halves_of(self, name: str) -> int:
+        """How many guidance halves one stream has."""
+        return 1 if name in self.unguided else self.halves
+
     @property
     def rows(self) -> int:
-        return len(self.names) * self.halves * self.batch
+        return sum(map(self.halves_of, self.names)) * self.batch
 
     @property
     def foreground_rows(self) -> int:
         """How many of the first rows go through the foreground offsets."""
-        return len(self.foregrounds) * self.halves * self.batch
+        return sum(map(self.halves_of, self.foregrounds)) * self.batch
 
     def prior_pass(self) -> "StreamLayout":
         """The layout of the prior pass: the conditional half of every foreground, alone."""
         return StreamLayout(self.batch, guidance=False, foregrounds=self.foregrounds, plain=())
 
     def split(self, rows: Shaped[Tensor, "rows ..."]) -> Shaped[Tensor, "S G B ..."]:
-        """(S·G·B, …) → (S, G, B, …), a view: streams in the order of `names`, the conditional half last."""
+        """(S·G·B, …) → (S, G, B, …), a view: streams in the order of `names`, the conditional half last.
+
+        Every stream has the same halves: none is unguided.
+        """
         return rows.unflatten(0, (len(self.names), self.halves, self.batch))
 
     def stream(self, rows: Shaped[Tensor, "rows ..."], name: str) -> Shaped[Tensor, "G B ..."]:
-        """(S·G·B, …) → (G, B, …), a view of one stream."""
-        return self.split(rows)[self.names.index(name)]
+        """(rows, …) → (G, B, …), a view of one stream; G is 1 where it is unguided."""
+        halves = [self.halves_of(one) for one in self.names]
+        index = self.names.index(name)
+        return rows.narrow(0, sum(halves[:index]) * self.batch, halves[index] * self.batch).unflatten(
+            0, (halves[index], self.batch)
+        )
 
     def conditional_foregrounds(self, rows: Shaped[Tensor, "rows ..."]) -> Shaped[Tensor, "FB ..."]:
-        """(at least F·G·B, …) → (F·B, …): the conditional half of every foreground; masks come from it alone."""
-        split = rows[: self.foreground_rows].unflatten(0, (len(self.foregrounds), self.halves, self.batch))
-        return split[:, -1].flatten(0, 1)
+        """(at least the foregrounds' rows, …) → (F·B, …): their conditional half; masks come from it alone."""
+        return torch.cat([self.stream(rows, name)[-1] for name in self.foregrounds])
+
+    def attended(self, streams: Collection[str], blend: bool, update: bool, share: bool) -> set[str]:
+        """These streams and all that any of them attends to, directly or by way of others.
+
+        Args:
+            streams: Names of some.
+            blend, update, share: Whether the blended stream takes on the foregrounds' attention (Eq. 1), whether they
+                take on its own (Eq. 2), and whether blended and background share theirs.
+        """
+        reads = {BLENDED: {*self.foregrounds[: len(self.foregrounds) * blend], *([BACKGROUND] if share else [])}}
+        reads[BACKGROUND] = {BLENDED} if share else set()
+        reads |= {name: {BLENDED} if blend and update else set() for name in self.foregrounds}
+        found: set[str] = set()
+        added = set(streams)
+        while added:
+            found |= added
+            added = {other for name in added for other in reads[name]} - found
+        return found
+
+    def taken(self, names: Collection[str], unguided: Collection[str]) -> tuple["StreamLayout", list[int]]:
+        """The layout of some of the streams, of which some lose their unconditional half, and its rows in this one."""
+        kept = replace(
+            self,
+            foregrounds=tuple(name for name in self.foregrounds if name in names),
+            plain=tuple(name for name in self.plain if name in names),
+            unguided=tuple(name for name in self.names if name in unguided),
+        )
+        numbers = torch.arange(self.rows)
+        rows = [self.stream(numbers, name)[-kept.halves_of(name) :].flatten() for name in kept.names]
+        return kept, torch.cat(rows).tolist()
 
     def pair(self, rows: Shaped[Tensor, "rows heads M dim"]) -> Shaped[Tensor, "GB heads 2*M dim"]:
         """The rows of the two plain streams, (2·G·B, heads, M, dim) → (G·B, heads, 2M, dim): one sequence."""
