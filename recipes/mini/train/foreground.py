@@ -48,7 +48,7 @@ def train_foreground(settings: Settings, run: Path, device: torch.device, images
     """Train the offsets on a frozen base; checkpoint, log and sheets lie in `run`."""
     latents = load_latents(run, "transparent")["mean"]
     modules = load_base(settings, run, device)
-    conditions = _conditions(Pictures(run / "data", "foreground").captions, run, modules, device)
+    conditions = encode_captions(Pictures(run / "data", "foreground").captions, run / "tokenizer", modules, device)
     unet = cast(UNet2DConditionModel, modules["unet"])
     use_plain_attention(unet, device)
     torch.manual_seed(0)
@@ -70,13 +70,13 @@ def train_foreground(settings: Settings, run: Path, device: torch.device, images
 
 
 @torch.no_grad()
-def _conditions(
-    captions: list[str], run: Path, modules: dict[str, nn.Module], device: torch.device
+def encode_captions(
+    captions: list[str], tokenizer: Path, modules: dict[str, nn.Module], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """The frozen encoders' embeddings of every picture's caption, fp16; each distinct caption is encoded once."""
     distinct = sorted(set(captions))
     place = {caption: i for i, caption in enumerate(distinct)}
-    ids = tokenize(load_tokenizer(run / "tokenizer"), distinct).to(device)
+    ids = tokenize(load_tokenizer(tokenizer), distinct).to(device)
     both = [encode_text(modules["text_encoder"], modules["text_encoder_2"], part) for part in ids.split(256)]
     order = torch.tensor([place[caption] for caption in captions])
     embeds, pooled = (torch.cat([pair[i] for pair in both]).half().cpu()[order] for i in range(2))

@@ -9,6 +9,7 @@ own code runs in its own environment (`outside`).
 """
 
 from layerfusion.evaluation.baselines.colour import HISTOGRAM, PASTE, REINHARD
+from layerfusion.evaluation.baselines.diffused import MASKED, SDEDIT, TELEA
 from layerfusion.evaluation.baselines.interface import (
     Completer,
     Extractor,
@@ -19,8 +20,19 @@ from layerfusion.evaluation.baselines.interface import (
     System,
     Task,
 )
+from layerfusion.evaluation.baselines.layerdiffuse import EXTRACTION, SEQUENTIAL
+from layerfusion.evaluation.baselines.matting import PPMATTING, U2NETP
+from layerfusion.evaluation.baselines.outside import ALFIE, HARMONIZER, INR, MATTING_ANYTHING, PCT_NET
 
-SYSTEMS: dict[str, System] = {system.name: system for system in (PASTE, REINHARD, HISTOGRAM)}
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        *(SEQUENTIAL, ALFIE),
+        *(EXTRACTION, MATTING_ANYTHING, PPMATTING, U2NETP),
+        *(HARMONIZER, INR, PCT_NET, PASTE, REINHARD, HISTOGRAM, SDEDIT),
+        *(TELEA, MASKED),
+    )
+}
 """Every system by its name, in the order of the tables."""
 
 __all__ = [

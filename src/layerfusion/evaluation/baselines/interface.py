@@ -43,22 +43,24 @@ class Missing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a harmonizer or a completer may know beside its picture.
+    """What a system may know beside its picture; most know nothing of it.
 
     Attributes:
-        prompt: Of the whole picture (harmonize) or of the background (complete); systems that know no text ignore it.
+        prompt: Of the whole picture (harmonize), of the background (complete) or of the subject (extract).
         seed: Of systems that draw noise.
+        background: (H, W, 3), the picture without its subject, for those that extract by difference.
     """
 
     prompt: str = ""
     seed: int = 0
+    background: np.ndarray | None = None
 
 
 class Extractor(Protocol):
     """Cuts the subject out of a blended picture."""
 
-    def extract(self, picture: np.ndarray) -> np.ndarray:
-        """The subject's alpha."""
+    def extract(self, picture: np.ndarray, scene: Scene) -> np.ndarray:
+        """The subject's alpha (H, W), or all of it, (H, W, 4)."""
 
 
 class Harmonizer(Protocol):
