@@ -131,7 +131,7 @@ def test_a_system_is_any_file_with_one_of_two_functions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("x = 1", "has neither"),
+        ("x = 1", "has no function compose or harmonize"),
         ("import no_such_module", "cannot be run .ModuleNotFoundError"),
         ("def compose(foreground, background):\n    return background.resize((9, 9))", "gave no picture of 64x64"),
         ("def compose(foreground, background):\n    return None", "gave no picture"),

@@ -1,8 +1,9 @@
-"""`python -m layerfusion.evaluation`: measure a system of one's own, and run the paper's user study."""
+"""`python -m layerfusion.evaluation`: measure a system of one's own, on truth or on datasets; run the user study."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,6 +80,25 @@ def ratings(
         tests = f"paired t p = {pair['t_p']:.3g}, Wilcoxon p = {pair['wilcoxon_p']:.3g}"
         typer.echo(f"{name}: {span}, {found['persons']} people, {tests}")
     save(found, results)
+
+
+@app.command()
+def dataset(
+    name: Annotated[str, typer.Argument(help="aim-500, crello, reveallayer or lasagna.")],
+    data: Annotated[Path, typer.Argument(help="The dataset: a folder; of RevealLayerBench its JSON.")],
+    answers: Annotated[Path, typer.Option(help="Where answers lie, and are put.")],
+    system: Annotated[Path | None, typer.Option(help="A Python file that gives what is missing.")] = None,
+    results: Results = None,
+) -> None:
+    """A dataset that you have: measure the answers that lie in a folder, or ask a system for them first."""
+    from layerfusion.evaluation.datasets import DATASETS, run
+
+    with in_one_sentence():
+        if name not in DATASETS:
+            raise LayerFusionError(f"there is no dataset {name!r}; choose one of {', '.join(DATASETS)}.")
+        told = partial(track, description=name, console=Console(stderr=True))
+        rows = run(DATASETS[name], data, answers, system, told)
+        show(system.stem if system else answers.name, rows, results, {"dataset": name})
 
 
 @contextmanager

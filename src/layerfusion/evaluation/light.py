@@ -22,6 +22,7 @@ from PIL import Image
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.evaluation import measures
+from layerfusion.evaluation.systems import functions_of
 
 MEASURES = {
     "slope": "of the subject's colour gain on the true one, over cases and channels; 1 is fully in the light",
@@ -151,22 +152,10 @@ def load_system(path: Path) -> System:
     Raises:
         LayerFusionError: the file is missing, cannot be run, or has neither function.
     """
-    import runpy
-
-    if not path.is_file():
-        raise LayerFusionError(f"there is no {path}; give a Python file with compose(foreground, background).")
-    try:
-        module = runpy.run_path(str(path))
-    except Exception as error:
-        raise LayerFusionError(f"{path} cannot be run ({type(error).__name__}: {error}); mend it.") from error
-    compose, harmonize = module.get("compose"), module.get("harmonize")
-    if callable(compose):
-        return lambda case: compose(case.foreground, case.background)
-    if callable(harmonize):
-        return lambda case: harmonize(case.composite, case.mask)
-    raise LayerFusionError(
-        f"{path} has neither compose(foreground, background) nor harmonize(composite, mask); add one."
-    )
+    found = functions_of(path, ("compose", "harmonize"))
+    if "compose" in found:
+        return lambda case: found["compose"](case.foreground, case.background)
+    return lambda case: found["harmonize"](case.composite, case.mask)
 
 
 def answer_of(system: System, case: Case, name: str) -> Image.Image:
