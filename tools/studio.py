@@ -25,10 +25,11 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def serving(data: Path) -> Iterator[str]:
-    """A service of its own, with the embedded model; its address."""
-    command = [sys.executable, "-m", "layerfusion", "studio", "--no-browser", "--port", "0", "--data", str(data)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def serving(data: Path, command: str = "studio") -> Iterator[str]:
+    """A service of its own, with the embedded model, by `layerfusion studio` or `serve`; its address."""
+    quiet = ("--no-browser",) if command == "studio" else ()
+    line = [sys.executable, "-m", "layerfusion", command, *quiet, "--port", "0", "--data", str(data)]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().split()[0]
@@ -44,10 +45,11 @@ class Studio:
     Args:
         context: Of Playwright's browser.
         address: Of the service.
+        token: The first answer where the page asks for one.
     """
 
-    def __init__(self, context: Any, address: str) -> None:
-        self.context, self.address = context, address
+    def __init__(self, context: Any, address: str, token: str | None = None) -> None:
+        self.context, self.address, self.token = context, address, token
         self.complaints: list[str] = []
         self.open()
 
@@ -59,7 +61,11 @@ class Studio:
         self.tab.on("console", lambda message: self.complaints.append(message.text))
         self.tab.on("request", self._note)
         self.tab.goto(self.address)
-        self.tab.wait_for_selector("body[data-connected]")
+        if self.token is None:
+            self.tab.wait_for_selector("body[data-connected]")
+        else:
+            self.tab.fill("#token", self.token)
+            self.tab.keyboard.press("Enter")
 
     def _note(self, request: Any) -> None:
         ours = urlsplit(request.url).netloc == urlsplit(self.address).netloc

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -80,6 +81,11 @@ class Api:
     def read(self, path: str) -> bytes:
         with urllib.request.urlopen(f"{self.address}{path}") as answer:
             return bytes(answer.read())
+
+    def wait_until_ready(self) -> None:
+        """Until the model is loaded."""
+        while not json.loads(self.read("v1/model"))["ready"]:
+            time.sleep(0.1)
 
     def newest(self) -> dict[str, Any]:
         """The run that was asked for last."""

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.studio.conftest import STEPS
-from tools.studio import Studio
+from tools.studio import Studio, serving
 
 expect = pytest.importorskip("playwright.sync_api").expect
+TOKEN = "0123456789abcdef0123"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -100,6 +101,28 @@ def test_a_box_is_placed_by_keyboard_and_is_asked_for(studio: Studio) -> None:
     assert one["prompt"] == "a penguin"
     assert one["box"] == pytest.approx([0, 0.3835, 0.477, 0.583], abs=2e-4)
     studio.complaints.clear()
+
+
+def test_the_page_asks_for_the_token_until_it_is_the_right_one(
+    browser: Any, axe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAYERFUSION_TOKEN", TOKEN)
+    with serving(tmp_path, "serve") as address:
+        context = browser.new_context(viewport={"width": 360, "height": 740})
+        studio = Studio(context, address, TOKEN[:-1])
+        tab = studio.tab
+        expect(tab.locator("dialog")).to_contain_text("That was not the token; try again.")
+        assert barriers(studio, axe) == []
+        tab.fill("#token", TOKEN)
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("body[data-connected]")
+        studio.ask("a penguin", "a snowy forest", steps=STEPS)
+        studio.generate()
+        studio.download("psd", tmp_path)
+        tab.reload()
+        tab.wait_for_selector("body[data-connected]")
+        assert studio.names()
+        context.close()
 
 
 @pytest.mark.parametrize("width", [360, 1440])

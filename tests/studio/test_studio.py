@@ -147,6 +147,50 @@ def test_a_moved_subject_is_blended_again_where_it_stands(studio: Studio, api: A
     assert studio.tab.is_enabled("#blend")
 
 
+def test_a_subject_stands_in_the_box_that_was_drawn_for_it(studio: Studio, api: Api, tmp_path: Path) -> None:
+    studio.ask("a penguin", "a snowy forest", seed=3, steps=8)
+    studio.tab.get_by_role("button", name="Choose the place of subject").click()
+    corners = [_on_screen(studio, point) for point in ((140, 100), (240, 230))]
+    studio.tab.mouse.move(*corners[0])
+    studio.tab.mouse.down()
+    studio.tab.mouse.move(*corners[0])
+    studio.tab.mouse.move(*corners[1], steps=4)
+    studio.tab.mouse.up()
+    studio.tab.get_by_role("button", name="Done").click()
+    studio.generate()
+    run = api.newest()
+    ((x, y, width, height),) = (one["box"] for one in run["request"]["foregrounds"])
+    assert [256 * side for side in (x, y, x + width, y + height)] == pytest.approx([140, 100, 240, 230], abs=2)
+    left, top, right, bottom = api.stack(run, tmp_path)["foreground"].bounds()
+    assert left >= 132 and top >= 92 and right <= 248 and bottom <= 238, (left, top, right, bottom)
+    assert (right - left) * (bottom - top) > 0.3 * 100 * 130
+
+
+def test_a_photo_of_any_size_is_the_scene_and_gives_the_paper_its_shape(
+    studio: Studio, api: Api, tmp_path: Path
+) -> None:
+    ramp = np.linspace(0, 255, 1200)[None, :, None] * np.ones((800, 1, 3))
+    Image.fromarray(ramp.astype(np.uint8)).save(tmp_path / "photo.png")
+    figure = np.zeros((900, 500, 4), np.uint8)
+    figure[200:800, 100:400] = (200, 40, 40, 255)
+    Image.fromarray(figure).save(tmp_path / "figure.png")
+    studio.ask("a cup", "a room", seed=3, steps=STEPS)
+    for button, file in (("Use a photo as the scene", "photo.png"), ("Use a cut-out as subject", "figure.png")):
+        with studio.tab.expect_file_chooser() as chooser:
+            studio.tab.get_by_role("button", name=button).click()
+        chooser.value.set_files(tmp_path / file)
+        studio.tab.locator(".given:visible", has_text="kept as it is").nth(
+            button.startswith("Use a cut") * 1
+        ).wait_for()
+    studio.generate()
+    stack = api.stack(api.newest(), tmp_path)
+    assert (stack.width, stack.height) == (312, 208)
+    middle = stack["background"].pixels[104, :, 0].astype(float)
+    assert np.abs(middle - np.linspace(0, 255, 312)).max() < 4
+    left, top, right, bottom = stack["foreground (unlit)"].bounds()
+    assert (left, top, right, bottom) == pytest.approx((121, 46, 191, 185), abs=3)
+
+
 def test_a_run_goes_on_while_the_page_is_closed(studio: Studio) -> None:
     studio.ask("a penguin", "a snowy forest", seed=4, steps=12)
     studio.tab.click("#generate")

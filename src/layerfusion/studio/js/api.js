@@ -2,6 +2,8 @@
 
 const BASE = new URL("../v1/", import.meta.url);
 
+const TOKEN = "layerfusion-token";
+
 const ENDED = ["done", "failed", "cancelled"];
 
 export class Refused extends Error {
@@ -11,13 +13,31 @@ export class Refused extends Error {
   }
 }
 
+let askForToken = null;
+let asking = null;
+
+/** Who is asked for the token where the service wants one; told whether the last one was wrong, gives null for none. */
+export const onLocked = (ask) => { askForToken = ask; };
+
 async function ask(path, options = {}) {
-  const answer = await fetch(new URL(path, BASE), options).catch((error) => {
+  const token = localStorage.getItem(TOKEN);
+  const headers = token ? { ...options.headers, Authorization: `Bearer ${token}` } : options.headers;
+  const answer = await fetch(new URL(path, BASE), { ...options, headers }).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Refused("the service does not answer; is it still running?", 0);
   });
+  if (answer.status === 401 && (await unlocked(token))) return ask(path, options);
   if (!answer.ok) throw new Refused(await complaint(answer), answer.status);
   return answer;
+}
+
+/** Whether there is another token to try than the one that was refused: several requests wait for one answer. */
+async function unlocked(refused) {
+  if (localStorage.getItem(TOKEN) !== refused) return true;
+  asking ??= askForToken(refused !== null).finally(() => { asking = null; });
+  const token = await asking;
+  if (token) localStorage.setItem(TOKEN, token);
+  return Boolean(token);
 }
 
 async function complaint(answer) {

@@ -17,6 +17,21 @@ export function open(title, ...body) {
 
 export const close = () => byId("dialog").close();
 
+/** Ask for the token of the service. Gives null where none is told. */
+export async function askForToken(wrong) {
+  let told = null;
+  const field = h("input", { id: "token", type: "password", autocomplete: "off", required: true, autofocus: true });
+  const tell = (event) => {
+    event.preventDefault();
+    told = field.value.trim();
+    close();
+  };
+  const why = wrong ? "That was not the token; try again." : "Whoever runs this service has it. This browser keeps it.";
+  const go = h("button.primary.large", { type: "submit" }, "Open the studio");
+  await open("The service asks for its token", h("form.token", { onsubmit: tell }, h("label", { htmlFor: "token" }, "Token"), field, h("p.soft", {}, why), go));
+  return told;
+}
+
 const KEYS = [
   ["On the picture", [
     ["Move the layer by 1, by 10", "Arrows", "Shift+Arrows"], ["Scale", "+", "−"], ["Turn", "[", "]"],

@@ -110,6 +110,7 @@ function redo() {
 }
 
 async function start() {
+  api.onLocked(dialog.askForToken);
   details.build(store);
   compose.build(store, generate, (use) => shell.chooseFile((file) => works.takePicture(work, file, use)), (id) => canvas.boxes.begin(id));
   listen(canvas);

@@ -95,6 +95,19 @@ export function thumb(id) {
   return copy;
 }
 
+/** A picture for a paper of that size, as PNG: filling it ("cover"), whole in its middle ("contain"), or without the rest of it ("alone"). */
+export async function fitted(id, [width, height], how) {
+  const { bitmap } = known.get(id);
+  const shares = [width / bitmap.width, height / bitmap.height];
+  const scale = how === "cover" ? Math.max(...shares) : Math.min(1, ...shares);
+  const [w, t] = [bitmap.width * scale, bitmap.height * scale];
+  const canvas = how === "alone" ? new OffscreenCanvas(Math.max(1, Math.round(w)), Math.max(1, Math.round(t))) : new OffscreenCanvas(width, height);
+  const brush = canvas.getContext("2d");
+  brush.imageSmoothingQuality = "high";
+  brush.drawImage(bitmap, (canvas.width - w) / 2, (canvas.height - t) / 2, w, t);
+  return canvas.convertToBlob({ type: "image/png" });
+}
+
 const OPERATIONS = { normal: "source-over", multiply: "multiply", screen: "screen", overlay: "overlay" };
 
 /** Draw layers, bottom first, onto a canvas of the document's size. */

@@ -1,24 +1,33 @@
 // What is asked of the service. Pictures are uploaded first, and named by what the service calls them.
 
 import * as api from "./api.js";
-import { given } from "./blend.js";
-import { picture } from "./pictures.js";
+import * as blend from "./blend.js";
+import { fitted, picture } from "./pictures.js";
 
 const said = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null && value !== "" && value !== undefined));
 
-const sent = async (image) => (image === null ? null : (await api.upload(picture(image).blob)).id);
-
-/** The form as a request: what is empty is left to the model. */
+/** The form as a request: what is empty is left to the model. Pictures are brought to the size that is drawn. */
 export async function requestOf({ subjects, background, photo, size, ...rest }) {
-  const [width, height] = size ?? [];
-  const common = said({ ...rest, width, height, background_prompt: background, background_image: await sent(photo) });
-  const each = await Promise.all(subjects.map(async ({ prompt, box, image }) => said({ prompt, box, image: await sent(image) })));
+  const given = photo !== null || subjects.some(({ image }) => image !== null);
+  const paper = given ? size ?? shapedAs(photo && picture(photo).size, await api.describeModel()) : size;
+  const sent = async (image, how) => (image === null ? null : (await api.upload(await fitted(image, paper, how))).id);
+  const [width, height] = paper ?? [];
+  const common = said({ ...rest, width, height, background_prompt: background, background_image: await sent(photo, "cover") });
+  const each = await Promise.all(subjects.map(async ({ prompt, box, image }) => said({ prompt, box, image: await sent(image, box ? "alone" : "contain") })));
   return { ...asSubjects(each), ...common };
+}
+
+/** The model's own area in the shape of a photo, if there is one. */
+function shapedAs(photo, { size, multiple }) {
+  const [width, height] = photo ?? size;
+  const area = Math.sqrt((size[0] * size[1]) / (width * height));
+  const step = multiple ?? 64;
+  return [width, height].map((side) => Math.max(step, Math.round((side * area) / step) * step));
 }
 
 /** The layers as they lie, as a request: the cut-outs and the scene are given, their blend is made anew. */
 export async function requestToBlend(doc) {
-  const { subjects, scene, used, size } = await given(doc);
+  const { subjects, scene, used, size } = await blend.given(doc);
   const upload = async (blob) => (await api.upload(blob)).id;
   const each = await Promise.all(subjects.map(async ({ prompt, blob }) => ({ prompt, image: await upload(blob) })));
   const { background, harmony, seed, steps, guidance_scale } = doc.form;
