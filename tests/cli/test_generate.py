@@ -168,6 +168,7 @@ def test_a_seed_and_a_folder_are_chosen_and_said(model: Path) -> None:
 def test_figures_and_layered_files(first: Path, model: Path) -> None:
     out = generate(model, "out", "--seed", 7, "--show-priors", "--format", "psd,.ORA")
     extra = ["layers.ora", "layers.psd", "priors.png", "structure.png"]
+    extra += ["contentprior.png", "softmask.png", "structureprior.png"]
     assert sorted(path.name for path in out.iterdir()) == sorted([*PICTURES, "triplet.json", *extra])
     assert pixels(out) == pixels(first)  # looking changes nothing
     with Image.open(out / "priors.png") as figure:

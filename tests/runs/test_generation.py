@@ -97,7 +97,8 @@ def test_a_record_is_read_back_as_it_was(request_: Request, session: Session, tm
 def test_figures_on_request(request_: Request, session: Session) -> None:
     asked = request_.model_copy(update={"count": 1, "show_priors": True})
     (generated,) = generate(session, asked)
-    assert set(generated.figures) == {"priors", "structure"}
+    assert set(generated.figures) == {"priors", "structure", "structureprior", "contentprior", "softmask"}
+    assert generated.figures["softmask"].size == generated.triplet.blended.size
 
 
 def test_every_foreground_is_advised_on_alone() -> None:

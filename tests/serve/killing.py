@@ -126,7 +126,7 @@ class Findings:
 
 
 def attack(service: Service, runs: int, steps: int, kills: Iterable[tuple[float, str]]) -> Findings:
-    """Queue runs, and kill whom `kills` says after so many seconds each."""
+    """Queue runs, and kill whom `kills` says after so many seconds each; a worker only while it has a run."""
     service.ask("/healthz")
     database = sqlite3.connect(service.data / "jobs.sqlite3", timeout=30, isolation_level=None)
     database.executescript(AUDIT)
@@ -144,6 +144,8 @@ def attack(service: Service, runs: int, steps: int, kills: Iterable[tuple[float,
     killed: Counter[str] = Counter()
     for pause, which in kills:
         time.sleep(pause)
+        while which == "worker" and has_none(database):
+            time.sleep(0.05)  # it is still loading its model, and nothing would be interrupted
         while not service.kill(which):  # it is just being started
             time.sleep(0.05)
         killed[which] += 1
@@ -162,6 +164,12 @@ def attack(service: Service, runs: int, steps: int, kills: Iterable[tuple[float,
     folders = len(list(settings.results.iterdir()))
     whole = count_whole(service, dict(zip(ids, bodies, strict=True)))
     return Findings(killed, left, attempts, states, Counter(ends.values()), whole, folders)
+
+
+def has_none(database: sqlite3.Connection) -> bool:
+    """Whether runs wait and none is being worked on."""
+    states = {state for (state,) in database.execute("SELECT DISTINCT state FROM runs")}
+    return "queued" in states and "running" not in states
 
 
 def count_whole(service: Service, bodies: dict[str, dict[str, Any]]) -> int:

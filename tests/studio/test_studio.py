@@ -1,5 +1,6 @@
 """What an artist does in the studio, from the empty page to the file, and what survives."""
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -184,11 +185,34 @@ def test_a_photo_of_any_size_is_the_scene_and_gives_the_paper_its_shape(
         ).wait_for()
     studio.generate()
     stack = api.stack(api.newest(), tmp_path)
-    assert (stack.width, stack.height) == (312, 208)
+    assert (stack.width, stack.height) == (320, 208)
     middle = stack["background"].pixels[104, :, 0].astype(float)
-    assert np.abs(middle - np.linspace(0, 255, 312)).max() < 4
+    assert np.abs(middle - np.linspace(0, 255, 320)).max() < 4
     left, top, right, bottom = stack["foreground (unlit)"].bounds()
-    assert (left, top, right, bottom) == pytest.approx((121, 46, 191, 185), abs=3)
+    assert (left, top, right, bottom) == pytest.approx((125, 46, 195, 185), abs=3)
+
+
+def test_priors_lie_over_the_picture_of_a_take_that_kept_them(studio: Studio, api: Api) -> None:
+    tab = studio.tab
+    draw(studio)
+    expect(tab.locator("#priors")).to_be_hidden()
+    tab.evaluate("document.getElementById('more').open = true")
+    tab.check("#show_priors")
+    studio.generate()
+    for _ in range(2):  # also from what the browser kept
+        tab.click("#priors")
+        expect(tab.locator(".priors canvas")).to_have_attribute("aria-label", re.compile("Structure of a penguin"))
+        tab.get_by_role("button", name="Mask", exact=True).click()
+        seen = tab.evaluate(
+            "[...document.querySelector('.priors canvas').getContext('2d').getImageData(0, 0, 256, 256).data]"
+        )
+        with Image.open(io.BytesIO(api.read(api.newest()["pictures"]["softmask"].removeprefix("/")))) as want:
+            np.testing.assert_array_equal(np.array(seen).reshape(256, 256, 4)[..., :3], np.asarray(want.convert("RGB")))
+        studio.saved()
+        studio.again()
+        tab = studio.tab
+    tab.click("#takes li:last-child button")  # the first take has none
+    expect(tab.locator("#priors")).to_be_hidden()
 
 
 def test_a_run_goes_on_while_the_page_is_closed(studio: Studio) -> None:

@@ -13,6 +13,8 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.output import StepMaps
 
 TILE = 168
+# The pictures of `prior_overlays`, and which of `MAPS` each is of.
+OVERLAYS = {"structureprior": "structure", "contentprior": "content", "softmask": "soft"}
 
 
 def priors_figure(
@@ -32,10 +34,7 @@ def priors_figure(
     Raises:
         LayerFusionError: blending acted in no step.
     """
-    steps = [step for step in maps if step.attentions]
-    if not steps:
-        raise LayerFusionError("there are no priors to draw: blending acted in no step of this run.")
-    nearest = [min(steps, key=lambda step: abs(step.timestep / train_timesteps - time)) for time in times]
+    nearest = [_nearest(maps, train_timesteps, time) for time in times]
     shown = list({step.timestep: step for step in nearest}.values())
     pictures = [Tile(triplet[name], name) for name in ("foreground", "background", "blended", "composite")]
     size = tile_size(triplet["foreground"])
@@ -44,6 +43,25 @@ def priors_figure(
     layers = len(shown[0].attentions)
     subtitle = f"Priors and masks of the foreground: means over the {layers} attentions in which blending acts"
     return sheet(rows, size, "Generative priors", subtitle, labels)
+
+
+def prior_overlays(
+    maps: Sequence[StepMaps], index: int, train_timesteps: int, time: float, size: tuple[int, int]
+) -> dict[str, Image.Image]:
+    """s', c and mask_soft at one time as heat maps of the picture's size, to be laid over it; see `mean_maps`.
+
+    Raises:
+        LayerFusionError: blending acted in no step.
+    """
+    means = mean_maps(_nearest(maps, train_timesteps, time), index)
+    return {name: heat_map(means[of].numpy(), size) for name, of in OVERLAYS.items()}
+
+
+def _nearest(maps: Sequence[StepMaps], train_timesteps: int, time: float) -> StepMaps:
+    steps = [step for step in maps if step.attentions]
+    if not steps:
+        raise LayerFusionError("there are no priors to draw: blending acted in no step of this run.")
+    return min(steps, key=lambda step: abs(step.timestep / train_timesteps - time))
 
 
 MAPS = ("structure", "content", "soft", "hard")

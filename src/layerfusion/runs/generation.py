@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Generator
 
 from layerfusion.errors import LayerFusionError, foreseen
-from layerfusion.evaluation.figures import priors_figure, structure_figure
+from layerfusion.evaluation.figures import prior_overlays, priors_figure, structure_figure
 from layerfusion.evaluation.priors import LatentsNear, observe_priors
 from layerfusion.layers.pictures import PNG_LEVEL
 from layerfusion.method import resolve_structure_layer
@@ -27,6 +27,7 @@ from layerfusion.triplet import Triplet
 
 # The paper's Fig. 3 and 9 look at t = 0.8 T; what becomes of the masks later is worth a look too.
 FIGURE_TIMES = (0.8, 0.5, 0.2)
+OVERLAY_TIME = 0.5
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,13 @@ def _figures(
     layers = {each.layer: each.structure(sign)[0] for each in priors if each.sparsity is not None}
     chosen = resolve_structure_layer(pipeline.unet, config.structure_layer or pipeline.config.structure_layer)
     last = pipeline.scheduler.config.num_train_timesteps
-    triplet = output.triplet(index)
+    triplet, maps = output.triplet(index), output.maps or []
+    # Foregrounds with places have priors in frames of their own, which do not lie over the picture.
+    overlaid = {} if request.has_places else prior_overlays(maps, index, last, OVERLAY_TIME, triplet.blended.size)
     return {
-        "priors": priors_figure(triplet.pictures(), output.maps or [], index, last, FIGURE_TIMES),
+        "priors": priors_figure(triplet.pictures(), maps, index, last, FIGURE_TIMES),
         "structure": structure_figure(triplet.foreground, layers, float(seen.timestep) / last, chosen),
+        **overlaid,
     }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from layerfusion.runs.generation import Generated
 
 FIGURES = ("priors", "structure")
+OVERLAYS = ("structureprior", "contentprior", "softmask")  # where no foreground has a place
 # What a user finds in each file.
 CONTENTS = {
     "foreground.png": "the foreground, RGBA",
@@ -30,6 +31,9 @@ CONTENTS = {
     "layered.png": "background, shadow, light and relit foreground",
     "priors.png": "priors and masks",
     "structure.png": "the structure prior of every layer",
+    "structureprior.png": "the structure prior half-way, to lie over the picture",
+    "contentprior.png": "the content confidence half-way",
+    "softmask.png": "the soft mask half-way",
     "layers": "each foreground as layers of its own, in their places",
     "triplet.json": "settings, to repeat it with --from",
 }
@@ -58,7 +62,8 @@ class Target:
     @property
     def names(self) -> tuple[str, ...]:
         """Of every file that will be written."""
-        pictures = (*PICTURES, *(FIGURES if self.show_priors else ()))
+        figures = FIGURES if self.subjects else (*FIGURES, *OVERLAYS)
+        pictures = (*PICTURES, *(figures if self.show_priors else ()))
         folder = (SUBJECT_LAYERS,) if self.subjects else ()
         return (*(f"{name}.png" for name in pictures), *folder, *self.layered, RECORD_FILE)
 

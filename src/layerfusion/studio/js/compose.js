@@ -27,6 +27,7 @@ export function build(store, generate, choosePicture, place) {
     ask("Seed", { seed: target.value === "" ? null : Number(target.value) }, "seed");
   };
   byId("size").onchange = ({ target }) => ask("Shape", { size: JSON.parse(target.value) });
+  byId("show_priors").onchange = ({ target }) => ask("Priors", { show_priors: target.checked || null });
   byId("fast").onchange = ({ target }) => ask("Draft", { fast: target.checked || null });
   byId("clear-seed").onclick = () => (ask("Any seed", { seed: null }), byId("seed").focus());
   byId("count").onchange = ({ target }) => ask("Takes", { count: Number(target.value) }, "count");
@@ -69,6 +70,7 @@ export function show(store) {
     if (field.value !== value && !(document.activeElement === field && Number(field.value) === form[name])) field.value = value;
   }
   byId("size").value = JSON.stringify(form.size);
+  byId("show_priors").checked = Boolean(form.show_priors);
   byId("fast").checked = Boolean(form.fast);
   const harmony = form.harmony ?? model?.harmony.default ?? 0.5;
   byId("harmony").value = harmony;

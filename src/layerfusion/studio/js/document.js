@@ -15,7 +15,7 @@ export const subject = (id) => ({ id, prompt: "", box: null, image: null });
 export const EMPTY = {
   form: {
     subjects: [subject("first")], background: "", photo: null, negative_foreground: "", negative_background: "",
-    seed: null, steps: null, guidance_scale: null, harmony: null, size: null, fast: null, count: 1,
+    seed: null, steps: null, guidance_scale: null, harmony: null, size: null, fast: null, show_priors: null, count: 1,
   },
   size: null, // [width, height], as soon as there is a picture
   layers: [],

@@ -13,6 +13,7 @@ import * as exports from "./exports.js";
 import { listen } from "./hands.js";
 import * as layers from "./layers.js";
 import { ready } from "./pictures.js";
+import * as priors from "./priors.js";
 import { Runner } from "./runner.js";
 import { complain, say } from "./say.js";
 import * as shell from "./shell.js";
@@ -44,6 +45,7 @@ function show(what) {
   layers.show(store);
   steps.show(store);
   takes.show(store, work);
+  priors.refresh(store, work);
   if (what !== "select") compare.refresh(store);
   canvas.frames(!compare.isOn() && !runner.busy && !canvas.boxes.on);
   offerBlend();
@@ -77,6 +79,7 @@ function listenToPage() {
   byId("zoom-out").onclick = () => view.zoomBy(0.8);
   byId("blend").onclick = () => runner.blend();
   byId("compare").onclick = toggleCompare;
+  byId("priors").onclick = () => priors.toggle(store, work);
   byId("download").onclick = () => exports.choose(store, work);
   byId("help").onclick = () => dialog.showKeys();
   byId("works").onclick = () => works.choose(work, runner);

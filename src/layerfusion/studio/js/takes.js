@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { byId, freshId, h, refill } from "./dom.js";
 import { flatten, keep } from "./pictures.js";
+import { PRIORS } from "./priors.js";
 
 const COVER = 160;
 
@@ -18,10 +19,15 @@ export async function takeOf(work, run) {
       placement: layer.placement, first: layer.placement, opacity: layer.opacity, visible: layer.visible, blend: layer.blend, locked: covers,
     };
   }));
+  const priors = {};
+  await Promise.all(Object.keys(PRIORS).filter((name) => run.pictures[name]).map(async (name) => {
+    priors[name] = `${id}/${name}`;
+    await keep(work.id, priors[name], await api.readPicture(run.pictures[name]));
+  }));
   const size = [run.width, run.height];
   const small = flatten(size, layers.filter(({ visible }) => visible), COVER / Math.max(...size));
   const label = `${run.request.foreground_prompt}, ${run.request.background_prompt}`;
-  return { id, run: run.id, seed: run.seed, label, size, layers, cover: small.toDataURL("image/webp", 0.8) };
+  return { id, run: run.id, seed: run.seed, label, size, layers, priors, cover: small.toDataURL("image/webp", 0.8) };
 }
 
 const NAME = /^(background|shadow|light|foreground|blended)(?: (\d+))?( \(unlit\))?$/;
