@@ -164,6 +164,14 @@ def _draw_running(studio: Studio, out: Path, suffix: str) -> None:
     studio.tab.get_by_text(re.compile(r"Step (9|1\d)\b")).wait_for()
     _shoot(studio, out / f"running-{suffix}.webp")
     studio.tab.wait_for_selector("body:not([data-running])")
+    studio.tab.evaluate("document.getElementById('more').open = true")
+    studio.tab.check("#show_priors")
+    studio.tab.evaluate("document.getElementById('more').open = false")
+    studio.generate()
+    studio.tab.click("#priors")
+    studio.tab.get_by_role("button", name="Mask", exact=True).click()
+    _shoot(studio, out / f"priors-{suffix}.webp")
+    studio.tab.click("#priors")
 
 
 def _draw_narrow(studio: Studio, out: Path, suffix: str) -> None:
