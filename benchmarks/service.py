@@ -49,19 +49,18 @@ def measure(times: int, folder: Path) -> None:
     previews, pictures, alone = [], [], []
     for seed in range(times):
         began = time.perf_counter()
-        seen: list[float] = []
+        seen = 0.0
         run = json.load(ask("/v1/runs", BODY | {"seed": seed}))
         for progress in events(run["id"]):
-            if progress["preview"]:
-                seen.append(time.perf_counter() - began)
+            if progress["preview"] and not seen:
+                seen = time.perf_counter() - began
         previews.append(seen)
         pictures.append(time.perf_counter() - began)
         began = time.perf_counter()
         (generated,) = generate(session, Request.checked({**BODY, "seed": seed}))
         Target(folder / f"alone-{seed}").write(generated)
         alone.append(time.perf_counter() - began)
-    for which, name in ((0, "first preview, of noise still"), (1, "second preview, the first of a picture")):
-        print(f"{name}: median {statistics.median(seen[which] for seen in previews):.2f} s")
+    print(f"first preview: median {statistics.median(previews):.2f} s")
     ratios = [of / by for of, by in zip(pictures, alone, strict=True)]
     print(
         f"picture: median {statistics.median(pictures):.2f} s; by the command {statistics.median(alone):.2f} s; "

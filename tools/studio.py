@@ -146,7 +146,8 @@ def _draw(studio: Studio, out: Path, suffix: str) -> None:
     _shoot(studio, out / f"empty-{suffix}.webp")
     studio.ask("a penguin", "a snowy forest", seed=7)
     studio.generate()
-    studio.generate("#reroll")
+    studio.ask("a penguin", "a snowy forest", seed=8)
+    studio.generate()
     _shoot(studio, out / f"layers-{suffix}.webp")
     studio.keys(*["Shift+ArrowRight"] * 3, *["["] * 2)
     studio.tab.mouse.click(400, 860)
@@ -161,7 +162,7 @@ def _draw(studio: Studio, out: Path, suffix: str) -> None:
 
 def _draw_running(studio: Studio, out: Path, suffix: str) -> None:
     studio.tab.click("#generate")
-    studio.tab.get_by_text(re.compile(r"Step (9|1\d)\b")).wait_for()
+    studio.tab.locator("#pill", has_text=re.compile(r"Step (9|1\d)\b")).wait_for()
     _shoot(studio, out / f"running-{suffix}.webp")
     studio.tab.wait_for_selector("body:not([data-running])")
     studio.tab.evaluate("document.getElementById('more').open = true")

@@ -42,6 +42,7 @@ from tests.models.tiny_files import tiny_pipeline
 
 # The package that is tested, and not another that is installed.
 SAME_SOURCE = {**os.environ, "PYTHONPATH": str(Path(layerfusion.__file__).parents[1])}
+MOST_ATTEMPTS = Settings.attempts - 1
 AUDIT = """
 CREATE TABLE IF NOT EXISTS audit (id TEXT, state TEXT);
 CREATE TRIGGER IF NOT EXISTS audited AFTER UPDATE OF state ON runs WHEN NEW.state IN ('done', 'failed', 'cancelled')
@@ -126,7 +127,10 @@ class Findings:
 
 
 def attack(service: Service, runs: int, steps: int, kills: Iterable[tuple[float, str]]) -> Findings:
-    """Queue runs, and kill whom `kills` says after so many seconds each; a worker only while it has a run."""
+    """Queue runs, and kill whom `kills` says after so many seconds each; a worker only while it has a run.
+
+    A run that was begun four times is left in peace: at the fifth the service gives it up, as it should.
+    """
     service.ask("/healthz")
     database = sqlite3.connect(service.data / "jobs.sqlite3", timeout=30, isolation_level=None)
     database.executescript(AUDIT)
@@ -144,8 +148,8 @@ def attack(service: Service, runs: int, steps: int, kills: Iterable[tuple[float,
     killed: Counter[str] = Counter()
     for pause, which in kills:
         time.sleep(pause)
-        while which == "worker" and has_none(database):
-            time.sleep(0.05)  # it is still loading its model, and nothing would be interrupted
+        while which != "web" and not may_kill(database, which):
+            time.sleep(0.05)
         while not service.kill(which):  # it is just being started
             time.sleep(0.05)
         killed[which] += 1
@@ -166,10 +170,12 @@ def attack(service: Service, runs: int, steps: int, kills: Iterable[tuple[float,
     return Findings(killed, left, attempts, states, Counter(ends.values()), whole, folders)
 
 
-def has_none(database: sqlite3.Connection) -> bool:
-    """Whether runs wait and none is being worked on."""
-    states = {state for (state,) in database.execute("SELECT DISTINCT state FROM runs")}
-    return "queued" in states and "running" not in states
+def may_kill(database: sqlite3.Connection, which: str) -> bool:
+    """Whether a worker is at a run, or none is left; and that run was not begun too often."""
+    running = [number for (number,) in database.execute("SELECT attempts FROM runs WHERE state = 'running'")]
+    queued = database.execute("SELECT count(*) FROM runs WHERE state = 'queued'").fetchone()[0]
+    loading = which == "worker" and not running and queued
+    return not loading and max(running, default=0) < MOST_ATTEMPTS
 
 
 def count_whole(service: Service, bodies: dict[str, dict[str, Any]]) -> int:

@@ -39,8 +39,7 @@ export class Runner {
   }
 
   async #start(request, what, again) {
-    this.#following = new AbortController();
-    this.#show({ stage: "starting" });
+    this.#begin();
     try {
       const { used = [], count = 1, ...body } = await request();
       const ids = [];
@@ -58,11 +57,16 @@ export class Runner {
     }
   }
 
+  #begin() {
+    this.#following = new AbortController();
+    this.#show({ stage: "starting" });
+    this.store.dispatchEvent(new CustomEvent("change", { detail: "idle" })); // the frame and its handles go
+  }
+
   /** Go on with runs that were on their way when the page was left. */
   async resume() {
     if (!this.work.running) return;
-    this.#following = new AbortController();
-    this.#show({ stage: "starting" });
+    this.#begin();
     try {
       await this.#follow();
     } catch (error) {
