@@ -29,6 +29,7 @@ from recipes.paper.kept import Measure, Pictures, heading, keep, measured, shown
 
 SHOWN = 8  # cases on the sheet
 PASTE = "plain paste"
+ALONE = "base model alone, layers given"
 OVER = f"PSNR over the {PASTE}"
 FORMS = {"slope": "{:.2f}", "r": "{:.2f}", "PSNR": "{:.1f}", "PSNR of all": "{:.1f}", "background kept": "{:.1f}"}
 FORMS |= {"fMSE": "{:.0f}", "MSE of all": "{:.0f}", OVER: "{:+.1f}"}
@@ -60,7 +61,8 @@ def by_harmonizer(system: Harmonizer, cases: dict[str, Case]) -> Make:
 def by_layers(pipe: LayerFusionPipeline, cases: dict[str, Case], alone: bool) -> Make:
     """Both layers are given to the pipeline and held: what it blends, and what its layers add up to.
 
-    `alone`: the base model by itself, which starts from their composite (SDEdit, Meng et al. 2022).
+    `alone`: the base model by itself on the same layers: it starts from their composite, and what lies out of the
+    subject's reach is held.
     """
 
     def make(names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -105,7 +107,7 @@ def answers(pipe: LayerFusionPipeline, cases: dict[str, Case], args: argparse.Na
             found[system.name] = ready
             continue
         found[system.name] = pictures.of(system.name, list(cases), by_harmonizer(ready, cases), args.batch)["picture"]
-    found["SDEdit"] = pictures.of("SDEdit", list(cases), by_layers(pipe, cases, alone=True), args.batch)["picture"]
+    found[ALONE] = pictures.of(ALONE, list(cases), by_layers(pipe, cases, alone=True), args.batch)["picture"]
     own = pictures.of("LayerFusion", list(cases), by_layers(pipe, cases, alone=False), args.batch)
     found |= {"LayerFusion, blended": own["blended"], "LayerFusion, layered": own["layered"]}
     for path in args.system:
@@ -170,10 +172,10 @@ def page(result: dict[str, Any]) -> list[str]:
 
 
 NOTES = """\
-LayerFusion and SDEdit (the base model alone, started from the composite) are given both layers and the prompts of the
-case, the others the composite and the mask. “Layered” is what LayerFusion's layers add up to. The truth itself scores
-slope 1, r 1, fMSE 0 and shadow 1. Read these figures with one thing in mind: the embedded model was trained on the same
-world, with other seeds; the other systems were not.
+LayerFusion is given both layers and the prompts of the case, and so is the base model alone, which starts from their
+composite; the others are given the composite and the mask. “Layered” is what LayerFusion's layers add up to. The truth
+itself scores slope 1, r 1, fMSE 0 and shadow 1. Read these figures with one thing in mind: the embedded model was
+trained on the same world, with other seeds; the other systems were not.
 """
 
 

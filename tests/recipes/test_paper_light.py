@@ -33,7 +33,7 @@ def test_the_whole_command(
     assert rows["plain paste"]["slope"]["value"] == pytest.approx(0, abs=0.05)
     assert rows["plain paste"]["background kept"]["value"] == 60
     assert rows["half"]["PSNR"]["value"] != rows["plain paste"]["PSNR"]["value"]
-    assert {"SDEdit", "LayerFusion, blended", "LayerFusion, layered"} < set(rows)
+    assert {light.ALONE, "LayerFusion, blended", "LayerFusion, layered"} < set(rows)
     ahead = rows["half"][light.OVER]["value"]
     assert ahead == pytest.approx(rows["half"]["PSNR"]["value"] - rows["plain paste"]["PSNR"]["value"], abs=1e-6)
     page = Path("docs/evidence/light.md").read_text()
