@@ -113,6 +113,18 @@ def claimed(path: str | os.PathLike[str]) -> Iterator[None]:
                 folder.rmdir()
 
 
+def check_png(path: Path, overwrite: bool) -> None:
+    """Refuse before any work what would be refused after it, or would be a PNG by another name.
+
+    Raises:
+        LayerFusionError: as for `atomic_write`, or the name does not end in .png.
+    """
+    if path.suffix.lower() != ".png":
+        raise LayerFusionError(f"{path} would be a PNG by another name; end it in .png.")
+    if _target(path, overwrite).is_dir():
+        raise LayerFusionError(f"{path} is a folder, and a file would take its place; choose another name.")
+
+
 def sweep(folder: Path) -> None:
     """Remove the workplaces that killed processes left in a folder, and put back what they had set aside."""
     if fcntl is None:

@@ -396,6 +396,22 @@ def test_the_vocabulary_is_drawn(knowing: Path) -> None:
     assert CliRunner().invoke(app, ["vocabulary", *options]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--sheet", "9223372036854775808"], "end it in .png"),
+        (["--sheet", "/proc/sheet.png"], "cannot be written to"),
+        (["--sheet", "a.png", "--steps", "1001"], "less than or equal to 1000"),
+        (["--sheet", "a.png", "--seed", str(10**20)], "--seed"),
+    ],
+)
+def test_a_sheet_that_cannot_be_is_refused_before_it_is_drawn(options: list[str], says: str, knowing: Path) -> None:
+    result = CliRunner().invoke(app, ["vocabulary", "--model", str(knowing), *options])
+    assert result.exit_code == 2 and says in result.stderr, result.output
+    assert len(result.stderr.splitlines()) == 1
+    assert [entry.name for entry in Path().iterdir()] == ["knowing"]
+
+
 def test_a_triplet_is_replaced_as_a_whole_and_nothing_else_is(model: Path) -> None:
     out = generate(model, "out", "--seed", 1, "--format", "ora", "--show-priors")
     generate(model, "out", "--seed", 2, "--overwrite")

@@ -33,6 +33,17 @@ def test_sdxl_fits_where_it_is_known_to_fit() -> None:
         SDXL.check(1024, 1024, 1, True, "float32", 8 << 30)
 
 
+def test_every_foreground_has_a_stream_and_pictures_of_its_own() -> None:
+    """Bytes beyond the loaded model that `python -m benchmarks.footprint` has measured, of one and of four."""
+    mini = footprint(MINI)
+    for side, alone, four in ((256, 127_844_352, 154_132_480), (512, 347_496_448, 444_248_064)):
+        empty = mini.bytes(0, 0, 1, True, "float32")
+        for foregrounds, measured in ((1, alone), (4, four)):
+            assert measured <= mini.bytes(side, side, 1, True, "float32", foregrounds) - empty < 4 * measured
+    with pytest.raises(LayerFusionError, match="needs about"):
+        SDXL.check(1024, 1024, 1, True, "float16", 24 << 30, foregrounds=16)
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(8, 64), st.booleans(), st.sampled_from(sorted(BYTES)))
 def test_the_size_that_is_named_fits_and_the_next_does_not(
     w: int, h: int, gib: int, guidance: bool, dtype: str

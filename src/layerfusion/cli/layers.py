@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write, look
+from layerfusion.files import atomic_write, check_png, look
 from layerfusion.layers import FORMATS, Affine, Layer, LayerStack, check_writable, read, write, write_all
 from layerfusion.layers.formats.flat import ENDINGS, save_picture
 from layerfusion.layers.limits import decode
@@ -140,9 +140,7 @@ def show(
     Shown says how opaque a layer is, unless it is hidden.
     """
     if picture is not None:
-        if picture.suffix.lower() != ".png":
-            raise LayerFusionError(f"{picture} would be a PNG by another name; end it in .png.")
-        _check_target(picture, overwrite)
+        check_png(picture, overwrite)
     stack = read(source)
     title = escape(f"{source}: {stack.width}×{stack.height}")
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)

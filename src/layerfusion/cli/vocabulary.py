@@ -12,9 +12,10 @@ from rich.text import Text
 
 from layerfusion.cli.console import RunBar
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write
+from layerfusion.files import atomic_write, check_png, claimed
 from layerfusion.models import Vocabulary, model_folder, read_vocabulary
 from layerfusion.runs import Request
+from layerfusion.runs.foregrounds import MAX_SEED
 from layerfusion.runs.quiet import quiet_libraries
 
 
@@ -24,8 +25,8 @@ def vocabulary(
     sheet: Annotated[
         Path | None, typer.Option(help="Also draw everything it knows, to this PNG; takes minutes on a CPU.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="With --sheet: sampling steps.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="With --sheet.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, max=1000, help="With --sheet: sampling steps.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="With --sheet.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
 ) -> None:
     """List what the embedded model knows: objects by group, colours, scenes, styles."""
@@ -35,21 +36,21 @@ def vocabulary(
         raise LayerFusionError(f"{folder} holds no model; choose another with --model.")
     if known is None:
         raise LayerFusionError(f"{model} carries no vocabulary: it takes any words, or is not on this machine.")
-    if sheet is not None and sheet.exists() and not overwrite:
-        raise LayerFusionError(f"{sheet} already exists; choose another name or add --overwrite.")
+    if sheet is not None:
+        check_png(sheet, overwrite)
     if as_json:
         typer.echo(json.dumps({**asdict(known), "words": sorted(known.words)}, ensure_ascii=False, indent=2))
     else:
         _print(known)
     if sheet is not None:
-        with RunBar() as bar, quiet_libraries():
+        with claimed(sheet), RunBar() as bar, quiet_libraries():
             from layerfusion.runs import Session
             from layerfusion.runs.vocabulary_sheet import vocabulary_sheet
 
             # Any prompts will do: it is the model that the request names.
             request = Request(foreground_prompt="anything", background_prompt="anywhere", model=model)
             drawn = vocabulary_sheet(Session.open(request, listener=bar), steps, seed, bar)
-        with atomic_write(sheet) as temporary:
+        with atomic_write(sheet, overwrite) as temporary:
             drawn.save(temporary, "PNG")
         typer.echo(f"{sheet}")
 

@@ -18,13 +18,13 @@ from layerfusion.models.presets import read_json
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 LIBRARIES = 600 << 20  # the process with torch, diffusers and transformers, before there is a model
-STREAMS = 3
 # Tensors of the UNet's highest level that live at once, in every row of the batch.
 UNET_TENSORS = 110
 # Tensors of the VAE's last level but one, at the picture's full size, that live at once.
 VAE_TENSORS = 4
 PICTURE_BYTES = 2700  # a pixel, of what the transparent decoder and relighting hold; triplets are decoded one by one
 KEPT_BYTES = 120  # a pixel of each triplet: its pictures, in float32
+SUBJECT_BYTES = 140  # a pixel of each triplet for every further foreground: its pictures
 PUBLISHED = {"unet": 320, "vae": 256}  # SDXL's own widths, of a checkpoint that carries no configuration
 
 
@@ -46,18 +46,28 @@ class Footprint:
     multiple: int
     size: tuple[int, int]
 
-    def bytes(self, width: int, height: int, batch: int, guidance: bool, dtype: str) -> int:
-        """About how many bytes a run holds at its peak, `batch` triplets at a time."""
+    def bytes(self, width: int, height: int, batch: int, guidance: bool, dtype: str, foregrounds: int = 1) -> int:
+        """About how many bytes a run holds at its peak, `batch` triplets of so many foregrounds at a time."""
         each, pixels = BYTES[dtype], width * height
-        rows = STREAMS * (2 if guidance else 1) * batch
+        rows = (foregrounds + 2) * (2 if guidance else 1) * batch
         sampling = pixels // 64 * rows * UNET_TENSORS * self.unet_channels * each
-        decoding = pixels * (VAE_TENSORS * self.vae_channels * 4 + PICTURE_BYTES + KEPT_BYTES * batch)
+        kept = (KEPT_BYTES + SUBJECT_BYTES * (foregrounds - 1)) * batch
+        decoding = pixels * (VAE_TENSORS * self.vae_channels * 4 + PICTURE_BYTES + kept)
         return LIBRARIES + self.parameters * each + max(sampling, decoding)
 
-    def check(self, width: int, height: int, batch: int, guidance: bool, dtype: str, limit: int | None = None) -> None:
+    def check(
+        self,
+        width: int,
+        height: int,
+        batch: int,
+        guidance: bool,
+        dtype: str,
+        limit: int | None = None,
+        foregrounds: int = 1,
+    ) -> None:
         """Raise a LayerFusionError where a run would not fit into memory; it names the largest size that does."""
         limit = memory_limit() if limit is None else limit
-        need = self.bytes(width, height, batch, guidance, dtype)
+        need = self.bytes(width, height, batch, guidance, dtype, foregrounds)
         if need <= limit:
             return
         said = f"{width}x{height}" + (f" in batches of {batch}" if batch > 1 else "")
@@ -65,10 +75,10 @@ class Footprint:
             f"{said} needs about {need / 2**30:.1f} GiB of memory with this model, and {limit / 2**30:.1f} GiB may be "
             "used; "
         )
-        if batch > 1 and self.bytes(width, height, 1, guidance, dtype) <= limit:
+        if batch > 1 and self.bytes(width, height, 1, guidance, dtype, foregrounds) <= limit:
             raise LayerFusionError(f"{start}choose a smaller --batch-size.")
-        fixed = self.bytes(0, 0, 1, guidance, dtype)
-        by_pixel = (self.bytes(1024, 1024, 1, guidance, dtype) - fixed) / 2**20
+        fixed = self.bytes(0, 0, 1, guidance, dtype, foregrounds)
+        by_pixel = (self.bytes(1024, 1024, 1, guidance, dtype, foregrounds) - fixed) / 2**20
         scale = math.sqrt(max(0.0, limit - fixed) / by_pixel / (width * height))
         fits = [int(side * scale) // self.multiple * self.multiple for side in (width, height)]
         if not all(fits):

@@ -39,7 +39,8 @@ def preflight(request: Request, repeated: Record | None = None) -> None:
     size_is_known = request.width or not any(pictures)  # otherwise theirs is taken
     if backend == "cpu" and size_is_known:
         guidance = own.guidance_scale if request.guidance_scale is None else request.guidance_scale
-        needs.check(width, height, request.batch_size or 1, guidance > 1, request.dtype or "float32")
+        batch, dtype = request.batch_size or 1, request.dtype or "float32"
+        needs.check(width, height, batch, guidance > 1, dtype, foregrounds=request.subjects)
 
 
 def _backend(request: Request, repeated: Record | None) -> str:

@@ -165,6 +165,11 @@ class Request(BaseModel):
         each = self.foregrounds or []
         return len(each) > 1 or any(one.box is not None or one.flip for one in each)
 
+    @property
+    def subjects(self) -> int:
+        """How many foregrounds there are."""
+        return len(self.foregrounds) if self.foregrounds else 1
+
     def files(self) -> dict[str, str]:
         """The files of the given pictures, by the field that names each; of foregrounds as foregrounds.0."""
         single = ("foreground_image", "background_image", "blended_image", "mask_image")

@@ -92,7 +92,7 @@ class Session:
             guidance_scale=request.guidance_scale,
             config=request.varied(own.config),
         )
-        self._check_memory(inputs.width, inputs.height, request.batch_size or 1, inputs.guidance_scale)
+        self._check_memory(request, inputs.width, inputs.height, inputs.guidance_scale)
         filled = {
             "width": inputs.width,
             "height": inputs.height,
@@ -108,7 +108,7 @@ class Session:
         }
         return request.with_seed().model_copy(update={**filled, "mask": None, "boundary": None, "harmony": None})
 
-    def _check_memory(self, width: int, height: int, batch: int, guidance_scale: float) -> None:
+    def _check_memory(self, request: Request, width: int, height: int, guidance_scale: float) -> None:
         device = torch.device(self.device)
         if device.type == "cpu":
             limit = memory_limit()
@@ -116,7 +116,8 @@ class Session:
             limit = torch.cuda.get_device_properties(device).total_memory
         else:
             return
-        self.footprint.check(width, height, batch, guidance_scale > 1, self.dtype, limit)
+        batch = request.batch_size or 1
+        self.footprint.check(width, height, batch, guidance_scale > 1, self.dtype, limit, request.subjects)
 
     def notes(self, request: Request) -> PromptNotes:
         """What there is to say of a completed request's prompts."""
