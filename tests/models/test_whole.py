@@ -62,6 +62,11 @@ def points_at_a_pickle(folder: Path) -> None:
     (part / "model.safetensors.index.json").write_text(json.dumps(weight_map))
 
 
+def length_is_no_number(folder: Path) -> None:
+    file = folder / "tokenizer" / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "model_max_length": {"x": 77}}))
+
+
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "foreground", "transparent_decoder", "transparent_encoder")
 SPOILT = {
     **{f"{part} {change.__name__}": (tensors(part, change), part) for part in PARTS for change in (lose, rename)},
@@ -70,6 +75,7 @@ SPOILT = {
         name: (remove(name), name.split("/")[-1])
         for name in ("tokenizer/tokenizer_config.json", "tokenizer_2/tokenizer.json", "unet", "scheduler", "foreground")
     },
+    "length": (length_is_no_number, "for model_max_length"),
     "pickle": (points_at_a_pickle, "names 'pytorch_model.bin'"),
 }
 

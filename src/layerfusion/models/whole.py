@@ -70,6 +70,12 @@ def _check_tokenizer(part: Path) -> None:
     for name in wanted:
         if not (part / name).is_file():
             raise LayerFusionError(f"{part} has no {name}, without which it reads prompts in another way; {AGAIN}")
+    settings = part / "tokenizer_config.json"
+    longest = read_json(settings).get("model_max_length", 1)
+    if type(longest) not in (int, float) or longest < 1:
+        raise LayerFusionError(
+            f"{settings} says {str(longest)[:40]!r} for model_max_length, which is no length; {AGAIN}"
+        )
 
 
 def check_tensors(files: ModelFiles, components: Mapping[str, Any], half: bool) -> None:
