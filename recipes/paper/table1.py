@@ -39,14 +39,13 @@ Drawn = dict[str, np.ndarray]
 
 
 def pairs_of(world: World | None, count: int, seed: int) -> list[Pair]:
-    """`count` pairs: of everything that the world knows, or of the paper's prompts again and again."""
-    rng = np.random.default_rng([seed, count])
+    """`count` pairs of everything that the world knows, or of the paper's prompts; more go on from fewer."""
     if world is not None:
         known = [(article(o.key), s.phrases[0]) for o in world.objects for s in world.scenes]
-        chosen = [known[int(k)] for k in rng.choice(len(known), count, replace=count > len(known))]
     else:
-        asked = list(dict.fromkeys(pair for name in figures() for pair in figure(name).paper))
-        chosen = [asked[k % len(asked)] for k in range(count)]
+        known = list(dict.fromkeys(pair for name in figures() for pair in figure(name).paper))
+    order = np.random.default_rng(seed).permutation(len(known))
+    chosen = [known[order[k % len(order)]] for k in range(count)]
     return [Pair(words[0], words[1], SEEDS + 10_000 * seed + k) for k, words in enumerate(chosen)]
 
 
