@@ -53,13 +53,14 @@ class Bench:
     out: Path
 
     @classmethod
-    def opened(cls, about: str, name: str, seeds: int) -> Bench:
+    def opened(cls, about: str, name: str, seeds: int, arguments: Sequence[str] | None = None) -> Bench:
         """From the command line.
 
         Args:
             about: The command's own description.
             name: Under which its triplets are kept.
             seeds: How many seeds of every prompt, where the command line does not say.
+            arguments: What of the command line is left to read; all of it where None.
         """
         parser = argparse.ArgumentParser(description=about)
         parser.add_argument("--model", default="mini", help="a preset's name, or a model's folder or file")
@@ -70,7 +71,7 @@ class Bench:
         parser.add_argument("--batch", type=int, default=4, help="triplets at once")
         parser.add_argument("--work", type=Path, default=Path("build/evidence"), help="where triplets are kept")
         parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder of the documentation")
-        args = parser.parse_args()
+        args = parser.parse_args(arguments)
         pipe = load_pipeline(args.model)
         pipe.set_progress_bar_config(disable=True)
         folder = model_folder(args.model)

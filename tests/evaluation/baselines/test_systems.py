@@ -31,7 +31,7 @@ READY = {"plain paste", "Reinhard", "histogram matching", "Telea"}
 def test_a_bare_machine_has_every_row(tmp_path: Path) -> None:
     found = {name: system.prepare(tmp_path, None) for name, system in SYSTEMS.items()}
     ready = {name for name, each in found.items() if not isinstance(each, Missing)}
-    assert READY <= ready <= READY | {"U²-Net-p"}  # whose wheel may be installed
+    assert READY <= ready <= READY | {"U2-Net-p"}  # whose wheel may be installed
     for name in set(found) - ready:
         assert str(found[name]).startswith("missing: ")
         assert found[name].licence and found[name].address

@@ -81,5 +81,5 @@ def _ppmatting(folder: Path, pipeline: LayerFusionPipeline | None) -> OnnxMattin
     return _matting(missing, [folder], side=512, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), stretch=False)
 
 
-U2NETP = System("U²-Net-p", ("extract",), "Apache-2.0", "Qin et al. 2020", _u2netp)
+U2NETP = System("U2-Net-p", ("extract",), "Apache-2.0", "Qin et al. 2020", _u2netp)
 PPMATTING = System("PP-Matting", ("extract",), "Apache-2.0", "Chen et al. 2022", _ppmatting)
