@@ -110,6 +110,8 @@ def main() -> None:
     )
     name = f"figure{figure}"
     _, lines, lost = bench.put_down(name, TITLES[figure], about, {}, {name: draw(figure, cases, columns)})
+    if SMALL.split(", ")[-1] in " ".join(columns):
+        lines += ["How far its small sequential pipeline was trained: `recipes/mini/README.md`.", ""]
     lines += [f"![{TITLES[figure]}](../images/evidence/{name}.webp)", "", "Not on the sheet:", ""]
     lines += table(["system", ""], [[system, str(each)] for system, each in missing.items()])
     bench.end(name, lines, lost)
