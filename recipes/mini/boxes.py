@@ -2,8 +2,9 @@
 
 One foreground in a box of 0.25 to 0.8 of the side, by both routes of placement on the same cases: in a frame of its own
 that an affine map carries into the scene (what the pipeline does), and in the scene's frame, where its stream is held
-to nothing outside the box. Then two and three foregrounds side by side, and what each costs. Every case is kept as it
-is made, so that a run may be left and resumed; writes `boxes.json` and a sheet for each task.
+to nothing outside the box. Beside them the naive way: the base model alone, denoising within the box of the background
+of the first route. Then two and three foregrounds side by side, and what each costs. Every case is kept as it is made,
+so that a run may be left and resumed; writes `boxes.json` and a sheet for each task.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ from layerfusion.placing import VISIBLE
 from recipes.mini.page import commit
 from recipes.mini.probes import Probe
 from recipes.mini.report import ready_probe
+from recipes.mini.triplets import INDEPENDENT
 from recipes.mini.world import World, article
 
 SEEDS = 93_000_000
 SMALLEST, LARGEST = 0.25, 0.8
+ALONE = "base alone"
 GAP = 0.02  # between two boxes of one scene
 MARGIN = 0.1  # round a box that the probe looks at, of its longer side
 NEAR, ALIKE = 0.06, 0.15  # the bars of centre and size
@@ -62,6 +65,26 @@ class Bench:
     world: World
     probe: Probe
     work: Path
+
+    def alone(self, asked: Asked, background: Image.Image) -> Image.Image:
+        """What the base model by itself draws in the box of a background, asked for subject and scene at once."""
+        prompt = f"{article(asked.objects[0])} in {self.world.scene(asked.scene).phrases[0]}"
+        x, y, width, height = asked.boxes[0]
+        mask = np.zeros(background.size[::-1], np.uint8)
+        rows, columns = (np.arange(side) / side for side in mask.shape)
+        mask[np.ix_((rows >= y) & (rows < y + height), (columns >= x) & (columns < x + width))] = 255
+        output = self.pipe(
+            article(asked.objects[0]),
+            prompt,
+            background_image=background,
+            mask=mask,
+            config=INDEPENDENT,
+            generator=[torch.Generator().manual_seed(asked.seed)],
+            transparency_passes=1,
+        )
+        picture = output.blended[0]
+        assert isinstance(picture, Image.Image)
+        return picture
 
     def run(self, asked: Asked, inside_scene: bool = False) -> LayerFusionOutput:
         """The triplet of one case, by one route or the other."""
@@ -145,6 +168,22 @@ def measured(bench: Bench, asked: Asked, output: LayerFusionOutput) -> dict[str,
             "wholeness": wholeness(picture, union[..., :3], union[..., 3]),
         }
     return found
+
+
+def naive(bench: Bench, count: int) -> dict[str, Any]:
+    """The base model alone in the boxes of the first route's cases that are kept."""
+    kept = bench.work / "base-alone.jsonl"
+    found = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    for number in range(len(found), count):
+        asked = one_box(bench.world, number)
+        with Image.open(bench.work / f"own-frame-{number:03d}-background.png") as background:
+            picture = bench.alone(asked, background.convert("RGB"))
+        picture.save(bench.work / f"base-alone-{number:03d}.png")
+        crop = looked_at(np.asarray(picture, np.float32) / 255, asked.boxes[0])
+        found.append(float(bench.probe.name(crop[None])[0][0] == asked.objects[0]))
+        with kept.open("a") as file:
+            file.write(json.dumps(found[-1]) + "\n")
+    return {"cases": count, "blended": {"named": _mean(found[:count])}}
 
 
 def _alphas(triplet: Any, union: np.ndarray) -> list[np.ndarray]:
@@ -289,7 +328,7 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="mini", help="a preset's name or a model's folder")
-    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--tasks", default=",".join([*TASKS, ALONE]))
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3, help="of the cost; 0 leaves it out")
     parser.add_argument("--probe", type=Path, default=Path("build/probe.safetensors"))
@@ -305,7 +344,7 @@ def main() -> None:
     if args.rounds:
         results["cost"] = cost(bench, args.rounds)
     for name in args.tasks.split(","):
-        results[name] = task(bench, name, args.cases)
+        results[name] = naive(bench, args.cases) if name == ALONE else task(bench, name, args.cases)
         print(name, json.dumps(results[name], indent=1), flush=True)
         with atomic_write(args.out / "boxes.json") as temporary:
             temporary.write_text(json.dumps(results, indent=2) + "\n")

@@ -1,7 +1,8 @@
 """Given pictures, measured on the embedded model: `python -m recipes.mini.given`.
 
 Each task of `docs/given.md` on fresh renders, beside the naive way on the same cases: the base model alone, denoising
-within a mask (`base alone`), which for a stack of layers starts from their composite (SDEdit). Writes `given.json`.
+within a mask (`base alone`), which for a stack of layers starts from their composite (SDEdit). What was generated is
+kept, so that a run may be left and resumed. Writes `given.json` and a sheet for each task.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from safetensors.numpy import load_file, save_file
 
 from benchmarks.machine import conditions
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
@@ -35,14 +37,15 @@ from layerfusion.files import atomic_write
 from layerfusion.models import load_pipeline
 from layerfusion.relighting import relight
 from recipes.mini.checks import true_gain
-from recipes.mini.layered import laid_over, psnr_inside, reinhard
+from recipes.mini.layered import digest, laid_over, psnr_inside, reinhard
 from recipes.mini.page import commit
 from recipes.mini.probes import NOTHING, Probe
 from recipes.mini.report import ready_probe
-from recipes.mini.triplets import INDEPENDENT, Case, Triplets
+from recipes.mini.triplets import INDEPENDENT, Case, Triplets, pixels
 from recipes.mini.world import World
 
 SEEDS = 92_000_000
+KEPT = ("foreground", "background", "blended", "composite")
 SHADED = 0.08  # darkening that is a shadow, in a tenth of the pixels below the subject
 
 
@@ -67,12 +70,17 @@ class Bench:
     config: LayerFusionConfig | None
     batch: int
     passes: int
+    work: Path
 
     def run(self, alone: bool = False, **pictures: np.ndarray | float) -> Triplets:
         """The pipeline on every case with these pictures; `alone`, the base model by itself, asked for both at once."""
         parts = []
         for start in range(0, len(self.scenes.cases), self.batch):
             cases = self.scenes.cases[start : start + self.batch]
+            kept = self.work / f"{digest((cases, self.config, self.passes, alone, sorted(pictures)))}.safetensors"
+            if kept.exists():
+                parts.append([np.float32(load_file(kept)[name]) / 255 for name in KEPT])
+                continue
             prompts = [case.prompts(self.world) for case in cases]
             places = [f"{f} in {b}" if alone else b for f, b in prompts]
             given: dict[str, Any] = {
@@ -87,7 +95,10 @@ class Bench:
                 transparency_passes=self.passes,
                 output_type="np",
             )
-            parts.append([np.asarray(x) for x in (out.foreground, out.background, out.blended, out.composite)])
+            found = {name: pixels(np.asarray(getattr(out, name))) for name in KEPT}
+            with atomic_write(kept) as temporary:
+                save_file(found, temporary)
+            parts.append([np.float32(found[name]) / 255 for name in KEPT])
         return Triplets(self.scenes.cases, *(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def named(self, pictures: np.ndarray, what: int) -> np.ndarray:
@@ -174,7 +185,7 @@ def layers(bench: Bench) -> dict[str, Any]:
     scenes = bench.scenes
     alpha = scenes.foreground[..., 3]
     masks = np.stack([_rough(a) for a in alpha])[..., None]
-    ours = bench.run(blended_image=scenes.picture, mask=masks)
+    ours, bare = bench.run(blended_image=scenes.picture, mask=masks), bench.run(blended_image=scenes.picture)
     holes = (np.stack([cv2.dilate(m[..., 0], np.ones((9, 9))) for m in masks]) > 0.5).astype(np.uint8)
     painted = np.stack(
         [
@@ -182,23 +193,26 @@ def layers(bench: Bench) -> dict[str, Any]:
             for p, h in zip(scenes.picture, holes, strict=True)
         ]
     )
-    found = ours.foreground[..., 3]
     result: dict[str, Any] = {
         "picture identical": _identical(ours.blended, scenes.picture),
-        "alpha error": _mean(np.abs(found - alpha).mean((1, 2))),
-        "alpha error of the mask": _mean(np.abs(masks[..., 0] - alpha).mean((1, 2))),
-        "IoU": _mean([overlap(*x) for x in zip(found, alpha, strict=True)]),
-        "IoU of the mask": _mean([overlap(*x) for x in zip(masks[..., 0], alpha, strict=True)]),
         "subject named": _mean(bench.named(ours.on_grey, 0)),
+        "subject named without a mask": _mean(bench.named(bare.on_grey, 0)),
     }
-    for name, pictures in (("ours", ours.background), ("OpenCV", painted)):
+    alphas = {"ours": ours.foreground[..., 3], "ours, no mask": bare.foreground[..., 3], "the mask": masks[..., 0]}
+    for name, found in alphas.items():
         result[name] = {
+            "alpha error": _mean(np.abs(found - alpha).mean((1, 2))),
+            "IoU": _mean([overlap(*x) for x in zip(found, alpha, strict=True)]),
+        }
+    for name, pictures in (("ours", ours.background), ("ours, no mask", bare.background), ("OpenCV", painted)):
+        result[name] = result.get(name, {}) | {
             "PSNR of the hidden background": _mean(
                 [psnr_inside(*x) for x in zip(pictures, scenes.background, alpha, strict=True)]
             ),
             "object found": _mean([float(n != NOTHING) for n, _ in bench.probe.name(pictures)]),
         }
-    return result | {"sheet": [scenes.picture, ours.foreground, ours.background, painted, scenes.background]}
+    rows = [scenes.picture, ours.foreground, ours.background, bare.foreground, painted, scenes.background]
+    return result | {"sheet": rows}
 
 
 def _rough(alpha: np.ndarray) -> np.ndarray:
@@ -211,11 +225,7 @@ def _rough(alpha: np.ndarray) -> np.ndarray:
 
 def _unlit(bench: Bench) -> np.ndarray:
     """The foregrounds of the same seeds, which no scene has touched."""
-    return (
-        Bench(bench.pipe, bench.world, bench.probe, bench.scenes, INDEPENDENT, bench.batch, bench.passes)
-        .run()
-        .foreground
-    )
+    return replace(bench, config=INDEPENDENT).run().foreground
 
 
 def _layered(triplets: Triplets) -> np.ndarray:
@@ -304,16 +314,16 @@ def main() -> None:
     world = World(pipe.default_sample_size * pipe.vae_scale_factor)
     probe, accuracy = ready_probe(world, args.probe)
     config = None if args.config is None else LayerFusionConfig.from_dict(args.config)
-    bench = Bench(pipe, world, probe, rendered(world, args.cases), config, args.batch, args.passes)
     args.out.mkdir(parents=True, exist_ok=True)
+    bench = Bench(pipe, world, probe, rendered(world, args.cases), config, args.batch, args.passes, args.out)
     results: dict[str, Any] = {"commit": commit(), "conditions": conditions(), "model": args.model}
     results |= {"config": args.config, "probe": accuracy}
     for name in args.tasks.split(","):
         results[name] = TASKS[name](bench)
         draw(name, bench, results[name].pop("sheet"), args.out)
         print(name, json.dumps(results[name], indent=1), flush=True)
-    with atomic_write(args.out / "given.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=2) + "\n")
+        with atomic_write(args.out / "given.json") as temporary:
+            temporary.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
