@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerfusion import LayerFusionError, LayerFusionPipeline
+from layerfusion import LayerFusionConfig, LayerFusionError, LayerFusionPipeline
+from layerfusion.method import StreamLayout
 
 PROMPTS = ("a red fox", "a snowy forest")
 STREAMS = ("foreground", "background", "blended")
@@ -105,6 +106,44 @@ def test_a_batch_whose_triplets_differ_equals_each_alone(pipe):
             torch.testing.assert_close(
                 getattr(together, stream)[index], getattr(alone, stream)[0], atol=2e-4, rtol=2e-4
             )
+
+
+INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
+
+
+@pytest.mark.parametrize(
+    ("names", "config", "rows"),
+    [
+        ((), None, 6),
+        (("background_image", "mask"), None, 5),
+        (("foreground_image",), None, 5),
+        (("foreground_image", "background_image"), None, 4),
+        (("blended_image", "mask"), None, 5),
+        (("foreground_image", "blended_image"), None, 4),
+        (("background_image", "mask"), INDEPENDENT, 4),
+        (("foreground_image",), INDEPENDENT, 4),
+        (("foreground_image", "background_image"), INDEPENDENT, 2),
+        (("foreground_image", "blended_image"), INDEPENDENT, 2),
+    ],
+)
+def test_held_streams_take_only_the_rows_that_others_see(pipe, monkeypatch, names, config, rows):
+    """No unconditional half of what is held, and no row of what nothing attends to."""
+    taken, forward = [], pipe.unet.forward
+    monkeypatch.setattr(
+        pipe.unet, "forward", lambda x, *args, **kwargs: (taken.append(len(x)), forward(x, *args, **kwargs))[1]
+    )
+    run(pipe, names, config=config, height=64, width=64)
+    assert max(taken) == rows
+
+
+@pytest.mark.parametrize("names", [("background_image", "mask"), ("foreground_image",), COMBINATIONS[3]])
+def test_what_is_left_is_as_with_all_rows(pipe, monkeypatch, names):
+    arguments = {"config": INDEPENDENT, "output_type": "latent", "num_inference_steps": 3}
+    few = run(pipe, names, **arguments)
+    monkeypatch.setattr(StreamLayout, "attended", lambda layout, *_: set(layout.names))
+    every = run(pipe, names, **arguments)
+    for stream in STREAMS:
+        torch.testing.assert_close(getattr(few, stream), getattr(every, stream), atol=1e-5, rtol=1e-5)
 
 
 def test_none_for_every_triplet_is_nothing_given(pipe):
