@@ -303,8 +303,8 @@ def cost(bench: Bench, rounds: int) -> dict[str, Any]:
             "a fox", bench.world.scene(whole.scene).phrases[0], generator=torch.Generator().manual_seed(0)
         )
     }
-    for name, count in (("one, in a box", 1), ("two", 2), ("three", 3)):
-        asked = side_by_side(count)(bench.world, 0)
+    for name, make in (("one, in a box", one_box), ("two", side_by_side(2)), ("three", side_by_side(3))):
+        asked = make(bench.world, 0)
         prompts = [Foreground(article(key), box=box) for key, box in zip(asked.objects, asked.boxes, strict=True)]
         runs[name] = partial(
             bench.pipe,
