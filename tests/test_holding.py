@@ -108,6 +108,13 @@ def test_a_batch_whose_triplets_differ_equals_each_alone(pipe):
             )
 
 
+def test_an_empty_cutout_leaves_the_photo(pipe):
+    """Nothing is out of hold, so nothing is left to predict."""
+    empty = np.zeros((64, 64, 4), np.uint8)
+    output = run(pipe, ("background_image",), foreground_image=empty, output_type="pil")
+    assert np.array_equal(np.asarray(output.blended[0]), picture(2))
+
+
 INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
 
 

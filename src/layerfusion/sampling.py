@@ -97,8 +97,10 @@ class Sampler:
     def step(self, i: int, t: Tensor) -> None:
         """Denoise every stream from timestep `t`, the `i`-th from 0."""
         self._hold(i)
-        with self._rows_at(i) as alike:
-            self._denoise(i, t, alike)
+        # Where all of every stream is held there is nothing to predict.
+        if self.holds is None or not bool(self.holds.whole.all()):
+            with self._rows_at(i) as alike:
+                self._denoise(i, t, alike)
         # A callback, and the last step's result, show what is held as it is held.
         self._hold(i + 1)
 
