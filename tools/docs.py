@@ -143,7 +143,7 @@ def harmonization() -> str:
     named |= {"cross, d = 10": "cross-attention alone", "combined, d = 10": "**combined, as in the paper**"}
     rows = []
     for name, shown in named.items():
-        slope, r = re.findall(rf"^\| {re.escape(name)} \| ([\d.]+) \| ([\d.]+) ", report, re.MULTILINE)[0]
+        slope, r = re.findall(rf"^\| {re.escape(name)} \| (-?[\d.]+) \| (-?[\d.]+) ", report, re.MULTILINE)[0]
         rows.append((shown, slope, r))
     slope, r = re.findall(r"give slope ([\d.]+) and r ([\d.]+)", report)[0]
     rows.append(("real renders, the ceiling", slope, r))
