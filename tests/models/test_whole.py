@@ -67,6 +67,14 @@ def length_is_no_number(folder: Path) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "model_max_length": {"x": 77}}))
 
 
+def deep(part: str, name: str, layers: object) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        file = folder / part / "config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), name: layers}))
+
+    return spoil
+
+
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "foreground", "transparent_decoder", "transparent_encoder")
 SPOILT = {
     **{f"{part} {change.__name__}": (tensors(part, change), part) for part in PARTS for change in (lose, rename)},
@@ -75,6 +83,9 @@ SPOILT = {
         name: (remove(name), name.split("/")[-1])
         for name in ("tokenizer/tokenizer_config.json", "tokenizer_2/tokenizer.json", "unet", "scheduler", "foreground")
     },
+    "unet of 2³² layers": (deep("unet", "layers_per_block", 2**32), "for layers_per_block"),
+    "unet of a deep level": (deep("unet", "transformer_layers_per_block", [1, 10**9, 1]), "for transformer_layers"),
+    "text encoder of a billion layers": (deep("text_encoder", "num_hidden_layers", 10**9), "for num_hidden_layers"),
     "length": (length_is_no_number, "for model_max_length"),
     "pickle": (points_at_a_pickle, "names 'pytorch_model.bin'"),
 }

@@ -60,6 +60,20 @@ def _check_part(part: Path) -> None:
         for shard in sorted(set(shards.values())):
             if shard not in names or not shard.endswith(".safetensors"):
                 raise LayerFusionError(f"{index} names {shard!r}, which is no .safetensors file beside it; {AGAIN}")
+    if "config.json" in names:
+        _check_depth(part)
+
+
+def _check_depth(part: Path) -> None:
+    """No more layers than tensors: its library builds as many as the settings say, until the memory is full."""
+    tensors = len(_held(part, None)) + len(_held(part, "fp16"))
+    for name, value in read_json(part / "config.json").items():
+        if "layers" not in name:
+            continue
+        for layers in value if isinstance(value, list) else [value]:
+            if type(layers) in (int, float) and layers > tensors:
+                said = f"{part / 'config.json'} says {str(layers)[:40]} for {name}"
+                raise LayerFusionError(f"{said}, with {tensors} tensors beside it; {AGAIN}")
 
 
 def _check_tokenizer(part: Path) -> None:
@@ -120,7 +134,7 @@ def _held(folder: Path, variant: str | None) -> set[str]:
     keys: set[str] = set()
     for file in chosen:
         try:
-            with safe_open(file, framework="pt") as weights:
+            with safe_open(file, framework="np") as weights:  # names alone, before torch is there
                 keys.update(map(_modern, weights.keys()))
         except (SafetensorError, OSError) as error:
             raise LayerFusionError(f"{file} is not a whole safetensors file ({error}); {AGAIN}") from None
