@@ -92,6 +92,7 @@ def test_a_person_rates_by_keyboard_closes_the_page_goes_on_and_saves(
         tab.keyboard.press("Enter")
     assert tab.locator("#title").inner_text() == "Triplet 3 of 6"
     order = tab.evaluate("answers.order")
+    tab.wait_for_timeout(6000)  # Chromium writes what a page stores within five seconds; people do not reload sooner
     tab.reload()
     tab.get_by_role("button", name="Go on").click()
     assert tab.evaluate("answers.order") == order
