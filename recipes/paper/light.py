@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,12 @@ def rows_of(found: dict[str, Any], cases: Sequence[Case]) -> dict[str, dict[str,
         rows[name] = summary(each)
         if name != PASTE:
             ahead = ahead[np.isfinite(ahead)]
-            rows[name][OVER] = measured(lambda at, ahead=ahead: float(ahead[at].mean()), len(ahead))  # type: ignore[misc]
+            rows[name][OVER] = measured(partial(_mean, ahead), len(ahead))
     return rows
+
+
+def _mean(of: np.ndarray, at: np.ndarray) -> float:
+    return float(of[at].mean())
 
 
 # --- page -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from layerfusion import LayerFusionPipeline
 from recipes.mini.world import World, load
-from tests import tiny
+from tests.models.tiny_files import tiny_pipeline
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +41,6 @@ def small(world: World) -> World:
 
 @pytest.fixture(scope="session")
 def pipe() -> LayerFusionPipeline:
-    components = tiny.tiny_components()
-    pipe = LayerFusionPipeline(
-        **components,
-        foreground=tiny.tiny_foreground(components["unet"]),
-        transparent_decoder=tiny.tiny_transparent_decoder(),
-        transparent_encoder=tiny.tiny_transparent_encoder(),
-    )
+    pipe = tiny_pipeline()
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -1,12 +1,14 @@
 """The sheets of Figures 5 to 7 and the list of systems, on a tiny model."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from layerfusion import LayerFusionPipeline
-from layerfusion.evaluation.baselines import SYSTEMS, Missing
+from layerfusion.evaluation.baselines import SYSTEMS, Missing, System
 from recipes.paper import compared, systems
 from recipes.paper.bench import Bench, Case
 from recipes.paper.kept import Pictures
@@ -48,10 +50,10 @@ def test_every_system_is_a_column_or_a_row_of_what_is_missing(
     assert compared.draw(figure, cases, columns).width > 64
 
 
-def prepared_without_runs(still: object):  # type: ignore[no-untyped-def]
+def prepared_without_runs(still: object) -> Callable[..., Any]:
     real = compared.prepared
 
-    def prepared(bench: Bench, asked: list) -> tuple[dict, dict[str, Missing]]:  # type: ignore[type-arg]
+    def prepared(bench: Bench, asked: list[System]) -> tuple[dict[str, Any], dict[str, Missing]]:
         ready, missing = real(bench, asked)
         return {name: still if name == "SDEdit" else each for name, each in ready.items()}, missing
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from recipes.paper import kept
 def test_pictures_are_made_once_and_go_on_where_they_were_stopped(tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def make(cases: list[int]) -> dict[str, np.ndarray]:
+    def make(cases: Sequence[int]) -> dict[str, np.ndarray]:
         asked.extend(cases)
         if len(asked) > 4:
             raise KeyboardInterrupt
@@ -18,14 +19,14 @@ def test_pictures_are_made_once_and_go_on_where_they_were_stopped(tmp_path: Path
 
     pictures = kept.Pictures(tmp_path, "model")
     with pytest.raises(KeyboardInterrupt):
-        pictures.of("greys", range(6), make, batch=2)  # type: ignore[arg-type]
+        pictures.of("greys", list(range(6)), make, batch=2)
     assert asked == [0, 1, 2, 3, 4, 5]
     asked[:] = []
-    found = pictures.of("greys", range(6), make, batch=2)["picture"]  # type: ignore[arg-type]
+    found = pictures.of("greys", list(range(6)), make, batch=2)["picture"]
     assert asked == [4, 5]
     assert found[:, 0, 0, 0] == pytest.approx(np.arange(6) / 255)
     asked[:] = []
-    kept.Pictures(tmp_path, "another model").of("greys", range(2), make, batch=2)  # type: ignore[arg-type]
+    kept.Pictures(tmp_path, "another model").of("greys", list(range(2)), make, batch=2)
     assert asked == [0, 1]
 
 

@@ -89,7 +89,8 @@ def read_triplets(run: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
     from safetensors import safe_open
 
     paths = sorted((run / "triplets").glob("*.safetensors"))
-    chunks, captions = [load_file(path) for path in paths], {"blended": [], "background": []}  # type: ignore[var-annotated]
+    chunks = [load_file(path) for path in paths]
+    captions: dict[str, list[str]] = {"blended": [], "background": []}
     for path in paths:
         with safe_open(path, "pt") as file:
             for name, lines in file.metadata().items():

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from skimage.color import rgb2lab
@@ -16,7 +18,7 @@ def composite(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ready(name: str) -> Harmonizer:
-    return SYSTEMS[name].prepare(None, None)  # type: ignore[arg-type]
+    return SYSTEMS[name].prepare(Path(), None)
 
 
 def test_paste_leaves_the_composite_as_it_is() -> None:

@@ -26,21 +26,16 @@ from layerfusion.evaluation.baselines.layerdiffuse import (
     widen,
 )
 from tests import tiny
+from tests.models.tiny_files import tiny_pipeline
 
 SIZE = 64
+STAGES: tuple[Stage, ...] = ("fg2ble", "fgble2bg")
 PAIRS, SEEDS = [("a fox", "a forest"), ("a red fox", "a snowy forest")], [3, 4]
 
 
 @pytest.fixture(scope="module")
 def pipe() -> LayerFusionPipeline:
-    components = tiny.tiny_components()
-    pipe = LayerFusionPipeline(
-        **components,
-        foreground=tiny.tiny_foreground(components["unet"]),
-        transparent_decoder=tiny.tiny_transparent_decoder(),
-        transparent_encoder=tiny.tiny_transparent_encoder(),
-        defaults=Defaults(steps=3, guidance_scale=2.0, size=(SIZE, SIZE)).to_dict(),
-    )
+    pipe = tiny_pipeline(defaults=Defaults(steps=3, guidance_scale=2.0, size=(SIZE, SIZE)).to_dict())
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -120,8 +115,8 @@ def test_published_files_make_triplets(pipe: LayerFusionPipeline, tmp_path: Path
 
 
 def test_the_stages_see_what_is_there_already(pipe: LayerFusionPipeline) -> None:
-    offsets = {stage: published(pipe.unet, stage, 0.05) for stage in ("fg2ble", "fgble2bg")}
-    system = SequentialLayerDiffuse(pipe, offsets)  # type: ignore[arg-type]
+    offsets = {stage: published(pipe.unet, stage, 0.05) for stage in STAGES}
+    system = SequentialLayerDiffuse(pipe, offsets)
     noise = torch.rand(2, 1, 3, SIZE, SIZE)
     one, two = (encode(pipe, picture) for picture in noise)
     blended = [system._conditioned("fg2ble", ["a fox"], [1], condition) for condition in (one, two)]
@@ -129,14 +124,14 @@ def test_the_stages_see_what_is_there_already(pipe: LayerFusionPipeline) -> None
 
 
 def test_the_base_goes_on_alone_after_the_hand_over(pipe: LayerFusionPipeline) -> None:
-    offsets = {stage: published(pipe.unet, stage, 0.05) for stage in ("fg2ble", "fgble2bg")}
+    offsets = {stage: published(pipe.unet, stage, 0.05) for stage in STAGES}
     condition = torch.randn(1, 8, 8, 8)
     never, late = (
-        SequentialLayerDiffuse(pipe, offsets, share)._conditioned("fgble2bg", ["a forest"], [1], condition)  # type: ignore[arg-type]
+        SequentialLayerDiffuse(pipe, offsets, share)._conditioned("fgble2bg", ["a forest"], [1], condition)
         for share in (1.0, 0.34)
     )
     assert (never - late).abs().max() > 1e-3
-    system = SequentialLayerDiffuse(pipe, offsets, 0.34)  # type: ignore[arg-type]
+    system = SequentialLayerDiffuse(pipe, offsets, 0.34)
     again = [system._conditioned("fgble2bg", ["a forest"], [1], condition) for _ in range(2)]
     assert torch.equal(*again)  # its own UNet is back in place
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -52,13 +53,13 @@ def brightness(path: Path, side: int) -> None:
 
 @pytest.mark.parametrize(("system", "file", "side"), [(U2NETP, "u2netp.onnx", 320), (PPMATTING, None, 512)])
 def test_a_matting_network_gives_alpha_at_the_pictures_size(
-    system: object, file: str | None, side: int, tmp_path: Path
+    system: Any, file: str | None, side: int, tmp_path: Path
 ) -> None:
     name = file or "ppmatting-hrnet_w18-human_512.onnx"
     brightness(tmp_path / name, side)
     picture = np.zeros((48, 64, 3), np.float32)
     picture[:, 32:] = 1
-    alpha = system.prepare(tmp_path, None).extract(picture, Scene())  # type: ignore[attr-defined]
+    alpha = system.prepare(tmp_path, None).extract(picture, Scene())
     assert alpha.shape == (48, 64)
     assert alpha[:, :28].max() < 0.01
     assert alpha[:, 36:].min() > 0.99
@@ -109,7 +110,7 @@ def test_a_command_that_fails_is_one_sentence(tmp_path: Path) -> None:
 def test_telea_is_opencvs_and_keeps_what_is_seen() -> None:
     import cv2
 
-    found = SYSTEMS["Telea"].prepare(None, None).complete(PICTURE, MASK, Scene())  # type: ignore[arg-type]
+    found = SYSTEMS["Telea"].prepare(Path(), None).complete(PICTURE, MASK, Scene())
     inside = MASK > 0.5
     expected = cv2.inpaint((255 * PICTURE).round().astype(np.uint8), inside.astype(np.uint8), 3, cv2.INPAINT_TELEA)
     assert np.array_equal(found[~inside], PICTURE[~inside])
