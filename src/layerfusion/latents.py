@@ -10,6 +10,9 @@ from layerfusion.method.detail import Laid
 from layerfusion.transparency import TransparentEncoder, encode_transparent
 from layerfusion.transparency.padding import pad_rgb_batch
 
+OPAQUE = 0.9
+"""Of the alpha of a subject that is laid in from its pixels (`encode_laid`)."""
+
 
 def scale_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """Give the VAE's latents the scaling that the UNet's have; `layerfusion.decoding.unscale_latents` undoes it."""
@@ -39,9 +42,15 @@ def encode_cutout(vae: AutoencoderKL, encoder: TransparentEncoder, pictures: Ten
 
 
 def encode_laid(vae: AutoencoderKL, scene: Tensor, known: Tensor) -> Laid:
-    """What straight RGBA pictures (B, 4, 8h, 8w) of the scene are in latents; `known` (B,) as `Laid` has it."""
+    """What straight RGBA pictures (B, 4, 8h, 8w) of the scene are in latents; `known` (B,) as `Laid` has it.
+
+    A see-through subject is not known: what is laid in at every step anew would become opaque. Opaque is one whose
+    alpha, weighted by itself, is `OPAQUE` or more in the mean.
+    """
     colour = encode_picture(vae, pad_rgb_batch(scene)).float()
-    return Laid(colour, F.interpolate(scene[:, 3:].float(), colour.shape[-2:], mode="area"), known)
+    alpha = F.interpolate(scene[:, 3:].float(), colour.shape[-2:], mode="area")
+    opacity = scene[:, 3].float().square().sum((-2, -1)) / scene[:, 3].float().sum((-2, -1)).clamp_min(1e-6)
+    return Laid(colour, alpha, known & (opacity >= OPAQUE))
 
 
 def _overflows(vae: AutoencoderKL) -> bool:
