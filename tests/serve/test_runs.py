@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from layerfusion.runs import Request, Session, generate
+from layerfusion.serve import worker
 from layerfusion.serve.worker import Worker
 from tests.serve.conftest import ASKED, Served, serving, settings_of
 
@@ -48,8 +50,12 @@ def test_layers_composite_to_the_picture_layered(served: Served) -> None:
     np.testing.assert_array_equal(flat, picture(served, done["pictures"]["layered"]))
 
 
-def test_events_tell_every_change_until_the_end(served: Served) -> None:
-    answer = served.client.post("/v1/runs", json=ASKED).json()
+@pytest.mark.parametrize("apart, steps", [(0.0, [0, 1, 2, 3]), (60.0, [0, 1])])
+def test_events_tell_every_stage_and_the_steps_that_are_far_enough_apart(
+    served: Served, monkeypatch: pytest.MonkeyPatch, apart: float, steps: list[int]
+) -> None:
+    monkeypatch.setattr(worker, "STEPS_APART", apart)
+    answer = served.client.post("/v1/runs", json=ASKED | {"steps": 3}).json()
     seen: list[dict[str, Any]] = []
     tell = served.worker.store.progress
 
@@ -59,8 +65,9 @@ def test_events_tell_every_change_until_the_end(served: Served) -> None:
 
     served.worker.store.progress = told  # type: ignore[method-assign]
     served.worker.work()
-    assert [each["stage"] for each in seen] == ["loading", "sampling", "sampling", "sampling", "decoding", "writing"]
-    assert [each["done"] for each in seen if each["stage"] == "sampling"] == [0, 1, 2]
+    sampling = ["sampling"] * len(steps)
+    assert [each["stage"] for each in seen] == ["loading", *sampling, "decoding", "writing"]
+    assert [each["done"] for each in seen if each["stage"] == "sampling"] == steps
     assert seen[2]["preview"].startswith("data:image/png;base64,")
     stream = served.client.get(f"/v1/runs/{answer['id']}/events")
     assert stream.headers["content-type"].startswith("text/event-stream")

@@ -27,6 +27,7 @@ logger = logging.getLogger("layerfusion.serve")
 PAUSE = 0.05  # seconds between two looks at an empty queue
 TIDY = 60.0  # seconds between two looks for what has expired
 WARM_UP_STEPS = 2
+STEPS_APART = 0.25  # seconds at least between two steps that are told: who draws them may share the processor
 
 
 class Stopped(Exception):
@@ -52,6 +53,7 @@ class Worker:
         self._session: tuple[bool, Session, Previewer] | None = None
         self._facts: dict[str, Any] | None = None
         self._tidied = -TIDY
+        self._told = 0.0  # when a step was told last
         self._lock = threading.Lock()  # what is held is the store's word: no beat may read it while runs are taken
         self._held: set[str] = set()
         self._cancelled: set[str] = set()
@@ -142,6 +144,10 @@ class Worker:
             raise Leaving
         if all(run.id in self._cancelled or run.id not in self._held for run in runs):
             raise Stopped
+        if progress.stage == "sampling":
+            if progress.done > 1 and time.monotonic() < self._told + STEPS_APART:
+                return
+            self._told = time.monotonic()
         for index, run in enumerate(runs):
             previews = {} if progress.clean is None or previewer is None else previewer.draw(progress.clean, index)
             self.store.progress(run.id, progress.stage, progress.done, progress.total, previews)

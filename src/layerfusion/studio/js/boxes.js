@@ -76,7 +76,7 @@ export class Boxes {
 
   sync() {
     if (this.on && !this.#subject) return this.end();
-    const shown = this.on || (!this.store.doc.layers.length && !document.body.dataset.running);
+    const shown = this.on || (!this.store.doc.layers.length && !("running" in document.body.dataset));
     this.group.visible(shown);
     this.handles.visible(this.on);
     this.group.destroyChildren();

@@ -13,9 +13,9 @@ export const picture = (id) => known.get(id);
 
 /** Take up a blob under a name, and keep it with a work. */
 export async function keep(work, id, blob) {
-  await admit(id, blob);
+  const admitted = await admit(id, blob);
   await savePicture(work, id, blob);
-  return known.get(id);
+  return admitted;
 }
 
 export const forget = () => known.clear();
@@ -42,7 +42,8 @@ function touch(id) {
   if (found && known.delete(id)) known.set(id, found);
 }
 
-async function admit(id, blob) {
+/** Make a blob ready to be drawn under a name. */
+export async function admit(id, blob) {
   const bitmap = await createImageBitmap(blob).catch(() => {
     throw new Error("this file is no picture that the browser can show; give a PNG, JPEG or WebP.");
   });
@@ -52,6 +53,7 @@ async function admit(id, blob) {
   const size = [bitmap.width, bitmap.height];
   const box = boxOf(data, ...size, SUBJECT_ALPHA) ?? boxOf(data, ...size, 1) ?? [0, 0, ...size];
   known.set(id, { blob, bitmap, size, box, opaque: isOpaque(data), thumb: thumbnail(bitmap, box) });
+  return known.get(id);
 }
 
 function boxOf(data, width, height, least) {

@@ -57,12 +57,6 @@ export class Runner {
     }
   }
 
-  #begin() {
-    this.#following = new AbortController();
-    this.#show({ stage: "starting" });
-    this.store.dispatchEvent(new CustomEvent("change", { detail: "idle" })); // the frame and its handles go
-  }
-
   /** Go on with runs that were on their way when the page was left. */
   async resume() {
     if (!this.work.running) return;
@@ -89,19 +83,20 @@ export class Runner {
     }
   }
 
-  /** One run after the other; what has come is kept before the next is waited for. */
+  /** One run after the other. What has come is on the canvas at once, and kept before it is said that the run is over. */
   async #follow() {
     const { work } = this;
     const { signal } = this.#following;
     const { ids, what, used } = work.running;
     for (const [number, id] of ids.entries()) {
-      for await (const progress of api.follow(id, signal)) this.#show({ ...progress, number, count: ids.length });
+      for await (const progress of api.follow(id, signal)) await this.#show({ ...progress, number, count: ids.length });
       const run = await api.readRun(id);
       if (run.status === "failed") throw new Error(run.error);
       if (run.status === "cancelled") return say("Stopped");
-      const take = await takeOf(work, run);
+      const taken = await takeOf(run);
       if (signal.aborted) return;
-      await arrived(this.store, work, take, number === 0 ? { what, used } : null);
+      const kept = arrived(this.store, work, taken, number === 0 ? { what, used } : null);
+      kept.then(() => signal.aborted || work.drawCover());
       work.running = { ids: ids.slice(number + 1), what, used };
       run.warnings.forEach((warning) => toast(warning));
     }
@@ -118,31 +113,45 @@ export class Runner {
   }
 
   // ---- how it goes ------------------------------------------------------------------------------------------------
+  // The processor that draws the page may be the one that draws the picture: all that a step brings is drawn at once,
+  // nothing else is touched, and nothing moves meanwhile.
 
-  #show({ stage, done = 0, total = 0, previews = {}, position = null, number = 0, count = 1 }) {
-    document.body.dataset.running = stage;
+  #begin() {
+    this.#following = new AbortController();
+    document.body.dataset.running = "";
     document.body.classList.remove("blank");
     byId("empty").hidden = true;
     byId("generate").replaceChildren(icon("stop"), h("span", {}, "Stop"));
     byId("generate").type = "button";
     byId("generate").onclick = () => this.cancel();
     byId("reroll").disabled = true;
-    const above = byId("above");
-    this.box ??= h("div.running", {}, h("div.veil"), h("div.streams"), h("div.bar"));
-    if (!this.box.isConnected) above.append(this.box);
-    if (previews.blended) clearUp(this.box, previews);
-    const share = total ? (number + done / total) / count : number / count;
-    this.box.querySelector(".bar").style.transform = `scaleX(${share})`;
-    const text = worded(stage, done, total, position) + (count > 1 ? `, take ${number + 1} of ${count}` : "");
+    this.seen = { text: h("span"), meter: h("progress", { max: 1, value: 0, "aria-label": "Done so far" }), bar: h("div.bar"), previews: null };
+    byId("above").append(this.seen.bar);
     byId("pill").hidden = false;
-    byId("pill").replaceChildren(h("span", {}, text), h("progress", { max: 1, value: share, "aria-label": "Done so far" }));
-    if (!total || done % Math.ceil(total / 4) === 0) say(text);
+    byId("pill").replaceChildren(this.seen.text, this.seen.meter);
+    this.#show({ stage: "starting" });
+    this.store.dispatchEvent(new CustomEvent("change", { detail: "idle" })); // the frame and its handles go
+  }
+
+  async #show({ stage, done = 0, total = 0, previews = {}, position = null, number = 0, count = 1 }) {
+    const pictures = await decoded(previews);
+    const { seen } = this;
+    const share = total ? (number + done / total) / count : number / count;
+    seen.text.textContent = worded(stage, done, total, position) + (count > 1 ? `, take ${number + 1} of ${count}` : "");
+    seen.meter.value = share;
+    seen.bar.style.transform = `scaleX(${share})`;
+    if (pictures) {
+      seen.previews ??= new Previews(pictures.blended, seen.bar);
+      seen.previews.draw(pictures);
+    }
+    if (!total || done % Math.ceil(total / 4) === 0) say(seen.text.textContent);
   }
 
   #hide() {
     delete document.body.dataset.running;
-    this.box?.remove();
-    this.box = null;
+    this.seen.bar.remove();
+    this.seen.previews?.remove();
+    this.seen = null;
     byId("pill").hidden = true;
     byId("generate").replaceChildren(icon("spark"), h("span", {}, "Generate"));
     byId("generate").type = "submit";
@@ -152,15 +161,45 @@ export class Runner {
   }
 }
 
-/** Each preview takes the place of the one before as soon as it can be drawn; the streams that meet in it stand beside. */
-function clearUp(box, { blended, foreground, background }) {
-  const next = h("img.preview", { alt: "", src: blended });
-  next.decode().catch(() => {}).then(() => {
-    box.querySelector(".preview")?.remove();
-    box.prepend(next);
-  });
-  const tile = (name, src) => h("figure", {}, h("img", { alt: "", src }), h("figcaption", {}, name));
-  box.querySelector(".streams").replaceChildren(tile("Subject", foreground), tile("Scene", background));
+const STREAMS = { foreground: "Subject", background: "Scene" };
+
+/** The picture as it clears up, over the paper, with the streams that meet in it. */
+class Previews {
+  constructor({ width, height }, below) {
+    const canvas = (tag, side) => h(tag, { width: side, height: Math.round((side * height) / width), "aria-hidden": "true" });
+    this.canvases = { blended: canvas("canvas.preview", 256) };
+    const tiles = Object.entries(STREAMS).map(([name, label]) => {
+      this.canvases[name] = canvas("canvas", 96);
+      return h("figure", {}, this.canvases[name], h("figcaption", {}, label));
+    });
+    this.streams = h("div.streams", {}, tiles);
+    below.before(this.canvases.blended, this.streams);
+  }
+
+  draw(pictures) {
+    for (const [name, canvas] of Object.entries(this.canvases)) {
+      const brush = canvas.getContext("2d", { alpha: false });
+      brush.imageSmoothingQuality = "high";
+      brush.drawImage(pictures[name], 0, 0, canvas.width, canvas.height);
+    }
+  }
+
+  remove() {
+    this.canvases.blended.remove();
+    this.streams.remove();
+  }
+}
+
+/** The previews, ready to be drawn; null where there are none. */
+async function decoded(previews) {
+  if (!previews.blended) return null;
+  const bitmaps = Object.entries(previews).map(async ([name, url]) => [name, await createImageBitmap(blobOf(url))]);
+  return Object.fromEntries(await Promise.all(bitmaps));
+}
+
+/** A data URL's bytes; `fetch` would be refused by the page's policy. */
+function blobOf(url) {
+  return new Blob([Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (letter) => letter.charCodeAt(0))], { type: "image/png" });
 }
 
 function worded(stage, done, total, position) {

@@ -37,13 +37,16 @@ export class Store extends EventTarget {
    * A change that can be undone. Changes of one kind in a row, such as the steps of a slider, are undone together.
    * @param {string} label What the history calls it.
    * @param {object} doc The document after it.
+   * @param {string | null} selected The layer that is selected after it.
    */
-  commit(label, doc, kind = null) {
+  commit(label, doc, kind = null, selected = this.selected) {
     const joins = kind !== null && kind === this.#kind && this.cursor === this.history.length - 1;
     if (doc === this.history[this.cursor].doc) return this.drop();
     this.history.length = joins ? this.cursor : this.cursor + 1;
     this.history.push({ label, doc });
     this.cursor = this.history.length - 1;
+    if (selected !== this.selected) this.alone = false;
+    this.selected = selected;
     this.#settle();
     this.#kind = kind;
     this.#tell("commit");

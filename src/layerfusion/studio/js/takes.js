@@ -2,17 +2,19 @@
 
 import * as api from "./api.js";
 import { byId, freshId, h, refill } from "./dom.js";
-import { flatten, keep } from "./pictures.js";
+import { admit, flatten } from "./pictures.js";
 import { PRIORS } from "./priors.js";
 
 const COVER = 160;
 
-/** Fetch the layers of a run that is done, and keep their pictures with the work. */
-export async function takeOf(work, run) {
+/** Fetch the layers of a run that is done: the take, and its pictures by name. */
+export async function takeOf(run) {
   const id = freshId();
+  const blobs = {};
+  const fetched = async (own, address) => admit(own, blobs[own] = await api.readPicture(address));
   const layers = await Promise.all(run.layers.map(async (layer) => {
     const own = `${id}/${layer.name}`;
-    const { size, box, opaque } = await keep(work.id, own, await api.readPicture(layer.picture));
+    const { size, box, opaque } = await fetched(own, layer.picture);
     const covers = opaque && layer.placement.every((number, i) => number === [1, 0, 0, 0, 1, 0][i]);
     return {
       id: freshId(), name: layer.name, group: layer.group, role: roleOf(layer.name), prompt: promptOf(run.request, layer.name), take: id, picture: own, address: layer.picture, size, box, opaque,
@@ -22,12 +24,12 @@ export async function takeOf(work, run) {
   const priors = {};
   await Promise.all(Object.keys(PRIORS).filter((name) => run.pictures[name]).map(async (name) => {
     priors[name] = `${id}/${name}`;
-    await keep(work.id, priors[name], await api.readPicture(run.pictures[name]));
+    await fetched(priors[name], run.pictures[name]);
   }));
   const size = [run.width, run.height];
   const small = flatten(size, layers.filter(({ visible }) => visible), COVER / Math.max(...size));
   const label = `${run.request.foreground_prompt}, ${run.request.background_prompt}`;
-  return { id, run: run.id, seed: run.seed, label, size, layers, priors, cover: small.toDataURL("image/webp", 0.8) };
+  return { take: { id, run: run.id, seed: run.seed, label, size, layers, priors, cover: small.toDataURL("image/webp", 0.8) }, blobs };
 }
 
 const NAME = /^(background|shadow|light|foreground|blended)(?: (\d+))?( \(unlit\))?$/;
@@ -44,13 +46,13 @@ function promptOf({ foreground_prompt, foregrounds }, name) {
   return role === "foreground" ? (foregrounds?.[(number ?? 1) - 1]?.prompt ?? foreground_prompt) : null;
 }
 
-/** A new take goes into the strip, and on the canvas where it is the first of its kind: {what, used}. */
-export async function arrived(store, work, take, first) {
-  await work.addTake(take);
+/** A new take goes into the strip, and on the canvas where it is the first of its kind: {what, used}. Waits until it is kept. */
+export function arrived(store, work, { take, blobs }, first) {
+  const kept = work.addTake(take, blobs);
   if (!work.title) byId("title").value = work.title = take.label.slice(0, 60);
   if (first) put(store, take, first.what, first.used);
   else show(store, work);
-  await work.drawCover();
+  return kept;
 }
 
 /** Put a take's layers on the canvas. Layers that came from elsewhere stay above them, unless they went into it. */
@@ -58,8 +60,8 @@ export function put(store, take, what = "Take", used = []) {
   const { doc } = store;
   const own = doc.layers.filter((layer) => !layer.take && !used.includes(layer.id));
   const layers = [...take.layers, ...own];
-  store.commit(`${what}: ${take.label}, seed ${take.seed}`, { ...doc, size: take.size, layers, take: take.id, form: { ...doc.form, seed: take.seed } });
-  store.select(take.layers.findLast(({ visible, locked }) => visible && !locked)?.id ?? null);
+  const selected = take.layers.findLast(({ visible, locked }) => visible && !locked)?.id ?? null;
+  store.commit(`${what}: ${take.label}, seed ${take.seed}`, { ...doc, size: take.size, layers, take: take.id, form: { ...doc.form, seed: take.seed } }, null, selected);
 }
 
 export function show(store, work) {

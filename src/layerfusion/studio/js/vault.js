@@ -61,8 +61,12 @@ export const savePicture = (work, id, blob) =>
 export const readPicture = async (work, id) =>
   (await within(["pictures"], "readonly", (pictures) => finished(pictures.get([work, id]))))?.blob;
 
-export const saveTake = (work, number, take) =>
-  within(["takes"], "readwrite", (takes) => finished(takes.put({ ...take, work, number })));
+/** A take with its pictures, {id: blob}. */
+export const saveTake = (work, number, take, blobs) =>
+  within(["takes", "pictures"], "readwrite", (takes, pictures) => {
+    for (const [id, blob] of Object.entries(blobs)) pictures.put({ work, id, blob });
+    return finished(takes.put({ ...take, work, number }));
+  });
 
 export const readTakes = (work) => within(["takes"], "readonly", (takes) => finished(takes.getAll(all(work))));
 

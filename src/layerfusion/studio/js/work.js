@@ -70,11 +70,11 @@ export class Work {
     await saveStep(this.#record(), number, history[number]);
   }
 
-  /** A further take, kept with the work. */
-  addTake(take) {
+  /** A further take, kept with the work, and its pictures: {id: blob}. */
+  addTake(take, blobs) {
     const number = this.takes.length;
     this.takes = [...this.takes, take];
-    return this.#keep(() => saveTake(this.id, number, take));
+    return this.#keep(() => saveTake(this.id, number, take, blobs));
   }
 
   async delete(id) {
