@@ -26,11 +26,15 @@ BODY = {"foreground_prompt": SUBJECT, "background_prompt": SCENE}
 CLOCK = """() => {
     let began;
     const times = {};
-    document.getElementById("generate").addEventListener("click", (event) => { began = event.timeStamp; }, { capture: true, once: true });
+    const start = (event) => { began = event.timeStamp; };
+    document.getElementById("generate").addEventListener("click", start, { capture: true, once: true });
     window.timed = new Promise((resolve) => {
         const drawn = (name, then) => {
             times[name] = null;
-            requestAnimationFrame(() => setTimeout(() => { times[name] = (performance.now() - began) / 1000; then?.(); }));
+            requestAnimationFrame(() => setTimeout(() => {
+                times[name] = (performance.now() - began) / 1000;
+                then?.();
+            }));
         };
         const look = new MutationObserver(() => {
             if (!("preview" in times) && document.querySelector("#above .preview")) drawn("preview");

@@ -13,6 +13,7 @@ from PIL import Image
 
 from layerfusion.layers import LayerStack, read, stack_from_triplet, write
 from layerfusion.layers.provenance import portable
+from tests.barriers import barriers
 from tests.layers.stacks import assert_same, effects, example_stack, lit_stack
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
@@ -269,6 +270,7 @@ def test_nothing_is_cut_off_or_too_faint_or_too_small_at_any_width(
     assert least >= (44 if width < 700 else 30)
     for ratio in tab.evaluate(CONTRASTS):
         assert ratio >= 4.5
+    assert barriers(tab) == []
     tab.close()
 
 

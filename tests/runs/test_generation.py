@@ -1,12 +1,16 @@
 """Every face shares the runs: the same request gives the same files, whoever asks."""
 
+from dataclasses import astuple
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from layerfusion import LayerFusionConfig, LayerFusionError
 from layerfusion.cli import app
+from layerfusion.layers import Affine
 from layerfusion.runs import Progress, Record, Request, Session, Target, generate
 from tests.models.tiny_files import tiny_pipeline
 
@@ -99,6 +103,23 @@ def test_figures_on_request(request_: Request, session: Session) -> None:
     (generated,) = generate(session, asked)
     assert set(generated.figures) == {"priors", "structure", "structureprior", "contentprior", "softmask"}
     assert generated.figures["softmask"].size == generated.triplet.blended.size
+
+
+def test_every_foregrounds_priors_lie_where_it_stands(request_: Request, session: Session, tmp_path: Path) -> None:
+    each = [{"prompt": "a fox", "box": [0.0, 0.0, 0.5, 0.5]}, {"prompt": "a cat", "box": [0.5, 0.5, 0.5, 0.5]}]
+    body = {"foregrounds": each, "background_prompt": "a forest", "model": request_.model, "device": "cpu"}
+    (generated,) = generate(session, Request.checked(body | {"seed": 7, "show_priors": True}))
+    (subject, _) = generated.triplet.subjects
+    mask, back = generated.figures["softmask"], astuple(Affine(*subject.placement).inverse())
+    frame = np.asarray(Image.new("L", mask.size, 255).transform(mask.size, Image.Transform.AFFINE, back))
+    outside = np.asarray(mask)[frame == 0]
+    assert 0 < len(outside) < frame.size and (outside == outside[0]).all()
+    assert {"softmask2", "structureprior2", "contentprior2"} < set(generated.figures)
+    target = Target(tmp_path / "out", show_priors=True, subjects=2)
+    target.write(generated)
+    assert sorted(path.name for path in target.folder.iterdir()) == sorted(target.names)
+    target.write(generated, overwrite=True)
+    Target(tmp_path / "out").check(overwrite=True)  # a triplet without them takes its place
 
 
 def test_every_foreground_is_advised_on_alone() -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from layerfusion.layers import LayerStack
+from layerfusion.layers.provenance import portable
 from layerfusion.runs import Request, Session, generate
 from layerfusion.serve import worker
 from layerfusion.serve.worker import Worker
@@ -35,7 +37,7 @@ def test_a_run_gives_the_pictures_that_the_command_gives(served: Served) -> None
         np.testing.assert_array_equal(picture(served, address), np.asarray(expected.triplet.pictures()[name]))
 
 
-def test_layers_composite_to_the_picture_layered(served: Served) -> None:
+def test_layers_composite_to_the_picture_layered(served: Served, tmp_path: Path) -> None:
     done = served.run()
     layers = served.client.get(f"/v1/runs/{done['id']}/layers").json()
     assert [layer["z"] for layer in layers["layers"]] == list(range(len(layers["layers"])))
@@ -48,6 +50,9 @@ def test_layers_composite_to_the_picture_layered(served: Served) -> None:
     assert answer.status_code == 200, answer.text
     flat = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
     np.testing.assert_array_equal(flat, picture(served, done["pictures"]["layered"]))
+    (tmp_path / "layers.html").write_bytes(served.client.post("/v1/exports", json=body | {"format": "html"}).content)
+    stack = LayerStack.open(tmp_path / "layers.html")
+    assert stack.provenance == portable(served.client.get(done["record"]).json())  # its prompts and its seed
 
 
 @pytest.mark.parametrize("apart, steps", [(0.0, [0, 1, 2, 3]), (60.0, [0, 1])])

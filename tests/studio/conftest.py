@@ -2,9 +2,6 @@
 
 import io
 import json
-import shutil
-import subprocess
-import tarfile
 import time
 import urllib.request
 import zipfile
@@ -20,7 +17,6 @@ from tools.studio import Studio, chromium, serving
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
 pytest.importorskip("fastapi", reason="needs the service (pip install 'layerfusion[studio]')")
 
-AXE = "axe-core@4.14.1"
 STEPS = 2  # enough to see that things arrive
 
 
@@ -49,27 +45,6 @@ def studio(browser: Any, address: str) -> Iterator[Studio]:
     yield opened
     assert opened.complaints == []
     context.close()
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The script that looks for barriers, from npm."""
-    folder = Path(__file__).parents[2] / "build" / "axe"
-    file = folder / "axe.min.js"
-    if not file.exists():
-        if shutil.which("npm") is None:
-            pytest.skip("needs npm, to fetch axe-core")
-        folder.mkdir(parents=True, exist_ok=True)
-        packed = subprocess.run(
-            ["npm", "pack", AXE, "--silent", "--pack-destination", str(folder)], capture_output=True, text=True
-        )
-        if packed.returncode:
-            pytest.skip(f"npm could not fetch {AXE}")
-        with tarfile.open(folder / packed.stdout.strip()) as archive:
-            script = archive.extractfile("package/axe.min.js")
-            assert script is not None
-            file.write_bytes(script.read())
-    return file.read_text(encoding="utf-8")
 
 
 class Api:

@@ -7,21 +7,15 @@ from typing import Any
 
 import pytest
 
+from tests.barriers import barriers
 from tests.studio.conftest import STEPS
 from tools.studio import Studio, serving
 
 expect = pytest.importorskip("playwright.sync_api").expect
 TOKEN = "0123456789abcdef0123"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-def barriers(studio: Studio, axe: str) -> list[str]:
-    studio.tab.evaluate(axe)
-    found = studio.tab.evaluate(f"axe.run({{ runOnly: {json.dumps(RULES)} }})")["violations"]
-    return [f"{one['id']}: {node['html']}" for one in found for node in one["nodes"]]
-
-
-def test_axe_finds_no_barrier_in_light_and_dark(studio: Studio, axe: str) -> None:
+def test_axe_finds_no_barrier_in_light_and_dark(studio: Studio) -> None:
     tab = studio.tab
     tab.emulate_media(reduced_motion="reduce")
 
@@ -30,7 +24,7 @@ def test_axe_finds_no_barrier_in_light_and_dark(studio: Studio, axe: str) -> Non
             tab.emulate_media(color_scheme=scheme)
             expect(tab.locator("html")).to_have_attribute("data-theme", scheme)
             tab.wait_for_timeout(250)  # colours have changed on the screen, too
-            assert barriers(studio, axe) == [], f"{what}, {scheme}"
+            assert barriers(studio.tab) == [], f"{what}, {scheme}"
 
     look("empty page")
     studio.ask("a penguin", "a snowy forest", seed=3, steps=STEPS)
@@ -45,8 +39,9 @@ def test_axe_finds_no_barrier_in_light_and_dark(studio: Studio, axe: str) -> Non
         tab.click(button)
         look(button)
         tab.keyboard.press("Escape")
-    tab.set_viewport_size({"width": 360, "height": 740})
-    look("telephone")
+    for width, height in ((1440, 900), (360, 740)):
+        tab.set_viewport_size({"width": width, "height": height})
+        look(f"{width} wide")
 
 
 def test_all_of_it_by_keyboard(studio: Studio) -> None:
@@ -104,7 +99,7 @@ def test_a_box_is_placed_by_keyboard_and_is_asked_for(studio: Studio) -> None:
 
 
 def test_the_page_asks_for_the_token_until_it_is_the_right_one(
-    browser: Any, axe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAYERFUSION_TOKEN", TOKEN)
     with serving(tmp_path, "serve") as address:
@@ -112,7 +107,7 @@ def test_the_page_asks_for_the_token_until_it_is_the_right_one(
         studio = Studio(context, address, TOKEN[:-1])
         tab = studio.tab
         expect(tab.locator("dialog")).to_contain_text("That was not the token; try again.")
-        assert barriers(studio, axe) == []
+        assert barriers(studio.tab) == []
         tab.fill("#token", TOKEN)
         tab.keyboard.press("Enter")
         tab.wait_for_selector("body[data-connected]")

@@ -207,13 +207,39 @@ def test_priors_lie_over_the_picture_of_a_take_that_kept_them(studio: Studio, ap
         tab.click("#priors")
         expect(tab.locator(".priors canvas")).to_have_attribute("aria-label", re.compile("Structure of a penguin"))
         tab.get_by_role("button", name="Mask", exact=True).click()
-        seen = tab.evaluate(
-            "[...document.querySelector('.priors canvas').getContext('2d').getImageData(0, 0, 256, 256).data]"
-        )
+        seen = _overlay(studio)
         with Image.open(io.BytesIO(api.read(api.newest()["pictures"]["softmask"].removeprefix("/")))) as want:
-            np.testing.assert_array_equal(np.array(seen).reshape(256, 256, 4)[..., :3], np.asarray(want.convert("RGB")))
+            np.testing.assert_array_equal(seen, np.asarray(want.convert("RGB")))
     tab.click("#takes li:last-child button")  # the first take has none
     expect(tab.locator("#priors")).to_be_hidden()
+
+
+def _overlay(studio: Studio) -> np.ndarray:
+    """The prior that lies over the picture, RGB: read from a copy, since one that is read often is drawn otherwise."""
+    seen = studio.tab.evaluate("""() => {
+        const copy = new OffscreenCanvas(256, 256).getContext("2d");
+        copy.drawImage(document.querySelector(".priors canvas"), 0, 0);
+        return [...copy.getImageData(0, 0, 256, 256).data];
+    }""")
+    return np.array(seen).reshape(256, 256, 4)[..., :3]
+
+
+def test_of_several_subjects_the_selected_ones_priors_are_shown(studio: Studio, api: Api) -> None:
+    tab = studio.tab
+    studio.ask("a penguin", "a snowy forest", seed=3, steps=STEPS)
+    tab.click("#add-subject")
+    tab.fill("#subjects textarea >> nth=1", "a fox")
+    tab.evaluate("document.getElementById('more').open = true")
+    tab.check("#show_priors")
+    studio.generate()
+    tab.click("#priors")
+    for name, subject, file in (("foreground", "a penguin", "softmask"), ("shadow 2", "a fox", "softmask2")):
+        tab.click(f'#layers [data-name="{name}"]')
+        tab.get_by_role("button", name="Mask", exact=True).click()
+        expect(tab.locator(".priors canvas")).to_have_attribute("aria-label", f"Mask of {subject}")
+        seen = _overlay(studio)
+        with Image.open(io.BytesIO(api.read(api.newest()["pictures"][file].removeprefix("/")))) as want:
+            np.testing.assert_array_equal(seen, np.asarray(want.convert("RGB")))
 
 
 def test_a_run_goes_on_while_the_page_is_closed(studio: Studio) -> None:

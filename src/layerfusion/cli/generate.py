@@ -18,7 +18,7 @@ from layerfusion.runs.foregrounds import with_foregrounds
 from layerfusion.runs.quiet import quiet_libraries
 from layerfusion.runs.record import requested
 from layerfusion.runs.request import size_of
-from layerfusion.runs.targets import CONTENTS
+from layerfusion.runs.targets import content_of
 
 
 def _output(help: str, *names: str, **more: Any) -> Any:
@@ -69,9 +69,8 @@ def generate(
     request = requested(given, record, option_name).with_seed()
     endings = [ending.strip().removeprefix(".").lower() for ending in (formats or "").split(",") if ending.strip()]
     folder = out or default_folder(f"{request.foreground_prompt} {request.background_prompt}", request.seed or 0)
-    targets = plan_targets(
-        folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors, request.has_places
-    )
+    subjects = request.subjects if request.has_places else 0
+    targets = plan_targets(folder, request.count, tuple(dict.fromkeys(endings)), request.show_priors, subjects)
     with RunBar(request.count, quiet) as bar:
         from layerfusion.runs.preflight import preflight
 
@@ -116,7 +115,7 @@ def report(request: Request, folder: Path, targets: list[Target], seconds: float
     seed, several = request.seed or 0, len(targets) > 1
     table = Table(box=None, show_header=False, padding=(0, 2))
     for name in targets[0].names:
-        table.add_row(name, Text(CONTENTS.get(name, "layers, for another program"), style="dim"))
+        table.add_row(name, Text(content_of(name) or "layers, for another program", style="dim"))
     where = f"{folder / targets[0].folder.name} … {targets[-1].folder.name}" if several else f"{folder}"
     console = Console(highlight=False)
     console.print(f"[bold]{escape(where)}[/]", soft_wrap=True)

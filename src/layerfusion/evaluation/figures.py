@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import astuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from PIL.Image import Resampling, Transform
 from torch import Tensor
 
 from layerfusion.drawing import Tile, grey_map, heat_map, sheet
 from layerfusion.errors import LayerFusionError
+from layerfusion.layers import Affine
 from layerfusion.output import StepMaps
 
 TILE = 168
@@ -46,15 +50,45 @@ def priors_figure(
 
 
 def prior_overlays(
-    maps: Sequence[StepMaps], index: int, train_timesteps: int, time: float, size: tuple[int, int]
+    maps: Sequence[StepMaps],
+    index: int,
+    train_timesteps: int,
+    time: float,
+    size: tuple[int, int],
+    placements: Sequence[Affine] = (Affine(),),
 ) -> dict[str, Image.Image]:
     """s', c and mask_soft at one time as heat maps of the picture's size, to be laid over it; see `mean_maps`.
+
+    Args:
+        maps: Of the run, one entry a step.
+        index: Which triplet of the batch.
+        train_timesteps: T.
+        time: A fraction of T; the step nearest to it is drawn.
+        size: (width, height) of the picture, and of the frame of every foreground.
+        placements: Of each foreground, from its frame to the scene; where its frame does not reach, there is nothing.
+
+    Returns:
+        By name; of the second foreground "structureprior2", and so on.
 
     Raises:
         LayerFusionError: blending acted in no step.
     """
-    means = mean_maps(_nearest(maps, train_timesteps, time), index)
-    return {name: heat_map(means[of].numpy(), size) for name, of in OVERLAYS.items()}
+    step = _nearest(maps, train_timesteps, time)
+    overlays = {}
+    for number, placement in enumerate(placements):
+        means = mean_maps(step, index, number)
+        for name, of in OVERLAYS.items():
+            overlays[f"{name}{number + 1 if number else ''}"] = _carried(heat_map(means[of].numpy(), size), placement)
+    return overlays
+
+
+def _carried(picture: Image.Image, placement: Affine) -> Image.Image:
+    """A heat map where its frame lies in the scene."""
+    if placement == Affine():
+        return picture
+    nothing = heat_map(np.zeros((1, 1)), (1, 1)).getpixel((0, 0))
+    back = astuple(placement.inverse())
+    return picture.transform(picture.size, Transform.AFFINE, back, Resampling.BICUBIC, fillcolor=nothing)
 
 
 def _nearest(maps: Sequence[StepMaps], train_timesteps: int, time: float) -> StepMaps:
@@ -68,18 +102,20 @@ MAPS = ("structure", "content", "soft", "hard")
 LABELS = ("structure prior  s'", "content confidence  c", "soft mask", "hard mask")
 
 
-def mean_maps(step: StepMaps, index: int) -> dict[str, Tensor]:
+def mean_maps(step: StepMaps, index: int, foreground: int | None = None) -> dict[str, Tensor]:
     """s', c, mask_soft and mask_hard of one step, by `MAPS`: (rows, columns) in [0, 1].
 
-    c and the masks are means over the attentions in which blending acted, at the largest of their grids.
+    c and the masks are means over the attentions in which blending acted, at the largest of their grids; all are of
+    one foreground, or means over them.
     """
+    which = slice(None) if foreground is None else slice(foreground, foreground + 1)
     rows, columns = max((attention.soft.shape[-2:] for attention in step.attentions), key=math.prod)
 
     def mean(name: str) -> Tensor:
-        of_all = [getattr(attention, name)[:, index].mean(0) for attention in step.attentions]
+        of_all = [getattr(attention, name)[which, index].mean(0) for attention in step.attentions]
         return torch.stack([_resize(values, (rows, columns)) for values in of_all]).mean(0)
 
-    structure = mean("structure") if step.structure is None else step.structure[:, index].mean(0)
+    structure = mean("structure") if step.structure is None else step.structure[which, index].mean(0)
     return {"structure": structure} | {name: mean(name) for name in MAPS[1:]}
 
 

@@ -13,6 +13,7 @@ from torch import Generator
 from layerfusion.errors import LayerFusionError, foreseen
 from layerfusion.evaluation.figures import prior_overlays, priors_figure, structure_figure
 from layerfusion.evaluation.priors import LatentsNear, observe_priors
+from layerfusion.layers import Affine
 from layerfusion.layers.pictures import PNG_LEVEL
 from layerfusion.method import resolve_structure_layer
 from layerfusion.models.presets import PRESETS
@@ -161,12 +162,13 @@ def _figures(
     chosen = resolve_structure_layer(pipeline.unet, config.structure_layer or pipeline.config.structure_layer)
     last = pipeline.scheduler.config.num_train_timesteps
     triplet, maps = output.triplet(index), output.maps or []
-    # Foregrounds with places have priors in frames of their own, which do not lie over the picture.
-    overlaid = {} if request.has_places else prior_overlays(maps, index, last, OVERLAY_TIME, triplet.blended.size)
+    # Foregrounds with places have priors in frames of their own.
+    placements = [Affine(*subject.placement) for subject in triplet.subjects] or [Affine()]
+    overlays = prior_overlays(maps, index, last, OVERLAY_TIME, triplet.blended.size, placements)
     return {
         "priors": priors_figure(triplet.pictures(), maps, index, last, FIGURE_TIMES),
         "structure": structure_figure(triplet.foreground, layers, float(seen.timestep) / last, chosen),
-        **overlaid,
+        **overlays,
     }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerfusion.runs.generation import Generated
 
 FIGURES = ("priors", "structure")
-OVERLAYS = ("structureprior", "contentprior", "softmask")  # where no foreground has a place
+OVERLAYS = ("structureprior", "contentprior", "softmask")
 # What a user finds in each file.
 CONTENTS = {
     "foreground.png": "the foreground, RGBA",
@@ -39,6 +39,11 @@ CONTENTS = {
 }
 
 
+def content_of(name: str) -> str | None:
+    """What a user finds in the file of this name; figures of further foregrounds have their numbers in it."""
+    return CONTENTS.get(re.sub(r"\d+(?=\.png$)", "", name))
+
+
 @dataclass(frozen=True)
 class Target:
     """The folder of one triplet.
@@ -47,13 +52,13 @@ class Target:
         folder: Where its files lie.
         formats: Endings of the layered files that are wanted, without the dot.
         show_priors: Whether the figures of the priors are wanted.
-        subjects: Whether there are several foregrounds, whose layers lie in a folder of their own.
+        subjects: How many foregrounds have layers of their own, in a folder; 0 where the only one has no place.
     """
 
     folder: Path
     formats: tuple[str, ...] = ()
     show_priors: bool = False
-    subjects: bool = False
+    subjects: int = 0
 
     @property
     def layered(self) -> tuple[str, ...]:
@@ -62,7 +67,8 @@ class Target:
     @property
     def names(self) -> tuple[str, ...]:
         """Of every file that will be written."""
-        figures = FIGURES if self.subjects else (*FIGURES, *OVERLAYS)
+        numbers = ("", *range(2, self.subjects + 1))
+        figures = (*FIGURES, *(f"{name}{number}" for number in numbers for name in OVERLAYS))
         pictures = (*PICTURES, *(figures if self.show_priors else ()))
         folder = (SUBJECT_LAYERS,) if self.subjects else ()
         return (*(f"{name}.png" for name in pictures), *folder, *self.layered, RECORD_FILE)
@@ -115,12 +121,12 @@ class Target:
         if entry.name == SUBJECT_LAYERS and entry.is_dir():
             check_replaceable(entry)
             return True
-        known = entry.name in (*CONTENTS, *self.names) or re.fullmatch(r"layers\.[a-z]+", entry.name)
+        known = entry.name in self.names or content_of(entry.name) or re.fullmatch(r"layers\.[a-z]+", entry.name)
         return bool(known) and entry.is_file()
 
 
 def plan_targets(
-    folder: Path, count: int, formats: tuple[str, ...] = (), show_priors: bool = False, subjects: bool = False
+    folder: Path, count: int, formats: tuple[str, ...] = (), show_priors: bool = False, subjects: int = 0
 ) -> list[Target]:
     """One folder for one triplet, numbered folders in it for several."""
     folders = [folder] if count == 1 else [folder / f"{number:04d}" for number in range(1, count + 1)]

@@ -1,6 +1,7 @@
 """/v1/exports: layers as a client has arranged them, in one file."""
 
 import io
+import json
 import re
 import tempfile
 import zipfile
@@ -14,6 +15,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.layers import Affine, Layer, LayerStack, write
 from layerfusion.layers.limits import FARTHEST, decode, size_of
 from layerfusion.layers.resample import grid_size
+from layerfusion.runs.record import RECORD_FILE
 from layerfusion.serve.pictures import upload_file
 from layerfusion.serve.runs import done, layer_file
 from layerfusion.serve.wire import FORMATS, ExportRequest, RunId
@@ -74,7 +76,18 @@ def _export(body: ExportRequest, request: Request) -> Response:
         Layer(each.name, decode(file, each.picture), place, each.opacity, each.visible, each.blend, each.group)
         for file, place, each in zip(files, placed, body.layers, strict=True)
     ]
-    return _as_file(LayerStack(body.width, body.height, layers), body.format)
+    return _as_file(LayerStack(body.width, body.height, layers, _provenance(body, request)), body.format)
+
+
+def _provenance(body: ExportRequest, request: Request) -> dict[str, Any] | None:
+    """The record of the run that layers come from; None where they come from several, or none does."""
+    found = [ADDRESS.fullmatch(each.picture) for each in body.layers]
+    runs = {match["run"] for match in found if match is not None and match["run"]}
+    if len(runs) != 1:
+        return None
+    run = done(request, runs.pop())
+    record: dict[str, Any] = json.loads((request.app.settings.results / run.folder / RECORD_FILE).read_text("utf-8"))
+    return record
 
 
 def _file(request: Request, address: str) -> File:

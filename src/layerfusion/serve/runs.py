@@ -152,7 +152,9 @@ def read_layer(run_id: RunId, z: Annotated[int, Path(ge=0, le=9999)], request: R
 
 
 @router.get("/v1/runs/{run_id}/pictures/{name}.png", response_class=FileResponse, responses=PNG)
-def read_picture(run_id: RunId, name: Annotated[str, Path(pattern=r"^[a-z]{1,20}$")], request: Request) -> FileResponse:
+def read_picture(
+    run_id: RunId, name: Annotated[str, Path(pattern=r"^[a-z]{1,20}[0-9]{0,2}$")], request: Request
+) -> FileResponse:
     """A picture by its name: foreground, background, blended, composite, …"""
     run = done(request, run_id)
     known = (run.result or {}).get("pictures", [])

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from layerfusion.serve.store import Store
 
-PAUSE = 0.04  # seconds between two looks
+PAUSE = 0.02  # seconds between two looks
 
 
 class Watch:

@@ -157,7 +157,7 @@ class ExportedLayer(Wire):
         str,
         Field(
             description="The address of a run's layer or picture, or of an upload, as the service gave it.",
-            pattern=r"^/v1/(runs/[0-9a-f]{24}/(layers/[0-9]{1,4}|pictures/[a-z]{1,20})|uploads/[0-9a-f]{32})\.png$",
+            pattern=r"^/v1/(runs/[0-9a-f]{24}/(layers/[0-9]{1,4}|pictures/[a-z]{1,20}[0-9]{0,2})|uploads/[0-9a-f]{32})\.png$",
         ),
     ]
     name: Annotated[str, Field(min_length=1, max_length=255)]

@@ -24,10 +24,10 @@ from layerfusion.serve.tidying import tidy
 from layerfusion.serve.wire import describe_layers, of_the_server, without_places
 
 logger = logging.getLogger("layerfusion.serve")
-PAUSE = 0.05  # seconds between two looks at an empty queue
+PAUSE = 0.02  # seconds between two looks at an empty queue
 TIDY = 60.0  # seconds between two looks for what has expired
 WARM_UP_STEPS = 2
-STEPS_APART = 0.25  # seconds at least between two steps that are told: who draws them may share the processor
+STEPS_APART = 0.4  # seconds at least between two steps that are told: who draws them may share the processor
 
 
 class Stopped(Exception):

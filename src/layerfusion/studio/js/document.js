@@ -1,6 +1,6 @@
 // The document: what is asked for and the layers, bottom first. Never changed in place: each function returns another.
 //
-// A layer: {id, name, group, role, prompt, take, picture, size, box, placement, opacity, visible, blend, locked, first}. `picture`
+// A layer: {id, name, group, role, number, prompt, take, picture, size, box, placement, opacity, visible, blend, locked, first}. `picture`
 // names a blob in the vault, `address` the same picture in the service, where it has one; `box` is the subject's, in the layer's own pixels; `first` is the placement it came with.
 
 import { IDENTITY, about, fromMatrix, middle, moved, parts, same, toMatrix } from "./geometry.js";

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { byId, freshId, h, refill } from "./dom.js";
 import { admit, flatten } from "./pictures.js";
-import { PRIORS } from "./priors.js";
+import { isPrior } from "./priors.js";
 
 const COVER = 160;
 
@@ -17,19 +17,19 @@ export async function takeOf(run) {
     const { size, box, opaque } = await fetched(own, layer.picture);
     const covers = opaque && layer.placement.every((number, i) => number === [1, 0, 0, 0, 1, 0][i]);
     return {
-      id: freshId(), name: layer.name, group: layer.group, role: roleOf(layer.name), prompt: promptOf(run.request, layer.name), take: id, picture: own, address: layer.picture, size, box, opaque,
+      id: freshId(), name: layer.name, group: layer.group, role: roleOf(layer.name), number: numberOf(layer.name), prompt: promptOf(run.request, layer.name), take: id, picture: own, address: layer.picture, size, box, opaque,
       placement: layer.placement, first: layer.placement, opacity: layer.opacity, visible: layer.visible, blend: layer.blend, locked: covers,
     };
   }));
   const priors = {};
-  await Promise.all(Object.keys(PRIORS).filter((name) => run.pictures[name]).map(async (name) => {
+  await Promise.all(Object.keys(run.pictures).filter(isPrior).map(async (name) => {
     priors[name] = `${id}/${name}`;
     await fetched(priors[name], run.pictures[name]);
   }));
   const size = [run.width, run.height];
   const small = flatten(size, layers.filter(({ visible }) => visible), COVER / Math.max(...size));
   const label = `${run.request.foreground_prompt}, ${run.request.background_prompt}`;
-  return { take: { id, run: run.id, seed: run.seed, label, size, layers, priors, cover: small.toDataURL("image/webp", 0.8) }, blobs };
+  return { take: { id, run: run.id, seed: run.seed, label, size, layers, priors, cover: small.toDataURL("image/jpeg", 0.85) }, blobs };
 }
 
 const NAME = /^(background|shadow|light|foreground|blended)(?: (\d+))?( \(unlit\))?$/;
@@ -38,6 +38,12 @@ const NAME = /^(background|shadow|light|foreground|blended)(?: (\d+))?( \(unlit\
 function roleOf(name) {
   const [, role, , unlit] = name.match(NAME) ?? [];
   return unlit ? "unlit" : role ?? null;
+}
+
+/** Of which subject it is: 2 of "foreground 2 (unlit)" and "shadow 2"; null of the scene. */
+function numberOf(name) {
+  const [, role, number] = name.match(NAME) ?? [];
+  return ["foreground", "shadow", "light"].includes(role) ? Number(number ?? 1) : null;
 }
 
 /** What was asked for as the subject that a layer belongs to. */
@@ -65,7 +71,8 @@ export function put(store, take, what = "Take", used = []) {
 }
 
 export function show(store, work) {
-  byId("takes").hidden = !work.takes.length;
+  // There from the start of the first run, so that the paper does not shrink when its picture comes.
+  byId("takes").hidden = !work.takes.length && !("running" in document.body.dataset);
   refill(byId("takes").querySelector("ul"), work.takes.toReversed().map((take, i) => {
     const label = `Take ${work.takes.length - i}: ${take.label}, seed ${take.seed}`;
     const here = store.doc.take === take.id;

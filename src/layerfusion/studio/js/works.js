@@ -55,7 +55,7 @@ export async function addPicture(store, work, file) {
     const placement = [scale, 0, (canvas[0] - size[0] * scale) / 2, 0, scale, (canvas[1] - size[1] * scale) / 2];
     const name = freeName(store.doc, file.name.replace(/\.[^.]*$/, "").slice(0, 60) || "picture");
     const layer = {
-      id: freshId(), name, group: null, role: null, prompt: null, take: null, picture: id, address: null, size, box, opaque, placement, first: placement,
+      id: freshId(), name, group: null, role: null, number: null, prompt: null, take: null, picture: id, address: null, size, box, opaque, placement, first: placement,
       opacity: 1, visible: true, blend: "normal", locked: opaque && !store.doc.size,
     };
     store.commit(`Add ${name}`, { ...added(store.doc, layer), size: canvas });
