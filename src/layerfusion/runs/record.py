@@ -184,9 +184,13 @@ def _check_is_here(request: Request, option: str) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of what the pixels depend on."""
+    """Of what the pixels depend on, and how many threads compute them: sums are rounded in another order by each."""
+    import torch
+
     found = {name: metadata.version(name) for name in LIBRARIES}
-    return {"layerfusion": layerfusion.__version__, **found, "python": platform.python_version()}
+    return {"layerfusion": layerfusion.__version__, **found, "python": platform.python_version()} | {
+        "threads": str(torch.get_num_threads())
+    }
 
 
 def _parse(file: Path) -> Any:
