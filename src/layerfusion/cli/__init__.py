@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import typer
 
 import layerfusion
+from layerfusion.allocation import keep_freed_memory
 from layerfusion.cli.errors import OneSentence, handle_errors
 from layerfusion.threads import settle_threads
 
 settle_threads()
+keep_freed_memory()
 # Each module with its commands.
 MODULES = {
     "generate": ("generate",),
