@@ -33,12 +33,18 @@ Pictures = dict[str, np.ndarray]
 def savings(exact: LayerFusionConfig) -> dict[str, tuple[LayerFusionConfig, int]]:
     """Configuration and transparency passes of each; the first is the exact mode."""
     previous, half = replace(exact, structure_from="previous_step"), replace(exact, guidance_range=(0, 0.5))
+    early, most = replace(exact, prior_range=(0, 0.3)), replace(exact, guidance_range=(0, 0.7))
+    both = replace(early, guidance_range=(0, 0.7))
     return {
         "exact": (exact, 8),
         "one transparency pass": (exact, 1),
         "the step before's structure": (previous, 8),
-        "guidance in the first 70 %": (replace(exact, guidance_range=(0, 0.7)), 8),
+        "prior passes in the first 30 %": (early, 8),
+        "guidance in the first 70 %": (most, 8),
         "guidance in the first half": (half, 8),
+        "first 70 %, one pass": (most, 1),
+        "first 30 %, one pass": (early, 1),
+        "first 30 and 70 %, one pass": (both, 1),
         "all: half, step before's, one pass": (replace(half, structure_from="previous_step"), 1),
     }
 
@@ -92,7 +98,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     pipeline = load_pipeline(device="cpu")
     pipeline.set_progress_bar_config(disable=True)
-    exact = replace(pipeline.defaults.config, structure_from="prior_pass", guidance_range=(0, 1))
+    exact = replace(pipeline.defaults.config, structure_from="prior_pass", prior_range=(0, 1), guidance_range=(0, 1))
     tried = savings(exact)
     found: dict[str, list[Pictures]] = {name: [] for name in tried}
     for index, (foreground, background) in enumerate(prompts(pipeline, options.cases)):
