@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.machine import record
 from benchmarks.sdxl import RANK, UNET
 from layerfusion.method import JointAttention, LayerFusionConfig, StreamLayout, UNetPass, resolve_structure_layer
-from layerfusion.models import MINI, defaults_for
+from layerfusion.models import defaults_for
 from layerfusion.offsets import ForegroundOffsets, attention_projections
 
 SIDE = 128  # of the latent of 1024 pixels
@@ -72,7 +72,7 @@ def count(side: int = SIDE) -> dict[str, Any]:
 
         paper = LayerFusionConfig.paper()
         alone = replace(paper, blend=False, share_attention=False)
-        own = defaults_for(MINI)
+        own = defaults_for("mini")
 
         def default() -> float:
             """The mean over a run's steps with the savings that the embedded model's defaults have."""

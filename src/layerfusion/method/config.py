@@ -109,6 +109,10 @@ class LayerFusionConfig:
         """The paper's own switches, whatever a model's own are."""
         return cls()
 
+    def exact(self) -> "LayerFusionConfig":
+        """The same without what saves time: a prior pass before every step, and guidance throughout."""
+        return replace(self, structure_from="prior_pass", prior_range=(0.0, 1.0), guidance_range=(0.0, 1.0))
+
     def details_at(self, step: int, num_steps: int) -> bool:
         """Whether detail is transferred at this step (counted from 0) of `num_steps`."""
         within = self.detail_range[0] <= step / num_steps < self.detail_range[1]
