@@ -108,6 +108,7 @@ class Inputs:
             "height": height,
             "num_inference_steps": defaults.steps,
             "guidance_scale": defaults.guidance_scale,
+            "transparency_passes": defaults.transparency_passes,
             "config": defaults.config,
             "distilled": distilled,
             "negative_foreground_prompt": defaults.negative_foreground,

@@ -1,5 +1,7 @@
 """Every face shares the runs: the same request gives the same files, whoever asks."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -116,6 +118,25 @@ def test_a_completed_request_leaves_nothing_open(request_: Request, session: Ses
     assert session.completed(request_.model_copy(update={"mask": "self"})).config == LayerFusionConfig("self", 4.0)
     with pytest.raises(LayerFusionError, match="not divisible by 8"):
         session.completed(request_.model_copy(update={"width": 100}))
+
+
+def test_exact_is_all_of_the_steps_and_all_of_the_passes(request_: Request, session: Session) -> None:
+    saving = LayerFusionConfig(prior_range=(0.0, 0.5), guidance_range=(0.0, 0.5))
+    own = {"steps": 2, "guidance_scale": 2.5, "config": saving.to_dict(), "transparency_passes": 1}
+    saver = replace(session, pipeline=tiny_pipeline(defaults=own))
+    completed = saver.completed(request_)
+    assert (completed.config, completed.transparency_passes) == (saving, 1)
+    exact = saver.completed(request_.model_copy(update={"exact": True}))
+    assert (exact.config, exact.transparency_passes, exact.exact) == (LayerFusionConfig(), 8, False)
+
+
+def test_a_record_from_before_the_passes_were_a_setting_had_eight(
+    request_: Request, session: Session, tmp_path: Path
+) -> None:
+    values = Record(session.completed(request_), session.model, {}).to_dict()
+    del values["transparency_passes"]
+    (tmp_path / "triplet.json").write_text(json.dumps(values))
+    assert Record.read(tmp_path).request.transparency_passes == 8
 
 
 def test_progress_is_told_from_loading_to_decoding(request_: Request) -> None:

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import typer
 
 import layerfusion
+from layerfusion.allocation import keep_freed_memory
 from layerfusion.program import OneSentence
 from layerfusion.threads import settle_threads
 
 settle_threads()
+keep_freed_memory()
 # Each module with its commands.
 MODULES = {
     "generate": ("generate",),
