@@ -76,7 +76,6 @@ class Request(BaseModel):
         "How many triplets, in numbered folders, with seeds counted up.", "Output", default=1, ge=1, le=9999
     )
     show_priors: bool = asked("Also draw the priors and masks (as Fig. 3 and 9 of the paper).", "Output", default=False)
-    remark: str | None = asked("A word of your own, kept in the record.", "Output")
     negative_foreground: str | None = asked("What to keep out of the foreground.", "Sampling")
     negative_background: str | None = asked("What to keep out of the background.", "Sampling")
     seed: int | None = asked(
