@@ -7,6 +7,7 @@ Floating-point operations of matrix products, convolutions and attentions at 102
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.machine import record
 from benchmarks.sdxl import RANK, UNET
 from layerfusion.method import JointAttention, LayerFusionConfig, StreamLayout, UNetPass, resolve_structure_layer
+from layerfusion.models import defaults_for
 from layerfusion.offsets import ForegroundOffsets, attention_projections
 
 SIDE = 128  # of the latent of 1024 pixels
@@ -39,7 +41,10 @@ def operations(run: Callable[[], object]) -> int:
 
 
 def count(side: int = SIDE) -> dict[str, Any]:
-    """Operations of each kind of step over those of six stock rows, and those, in 10^12."""
+    """Operations of each kind of step over those of six stock rows, and those, in 10^12.
+
+    `default` is the mean of a run's steps as the embedded model's defaults have them.
+    """
     with torch.device("meta"), torch.no_grad():
         unet = UNet2DConditionModel(**UNET).eval()
         shapes = attention_projections(unet).items()
@@ -67,11 +72,21 @@ def count(side: int = SIDE) -> dict[str, Any]:
 
         paper = LayerFusionConfig.paper()
         alone = replace(paper, blend=False, share_attention=False)
+        own = defaults_for("mini")
+
+        def default() -> float:
+            """The mean over a run's steps with the savings that the embedded model's defaults have."""
+            kinds = Counter(
+                (own.config.guides_at(i, own.steps), own.config.passes_at(i, own.steps)) for i in range(own.steps)
+            )
+            return round(sum(steps * step(paper, *kind) for kind, steps in kinds.items()) / own.steps, 4)
+
         counted = {
             "three streams that never meet": step(alone, prior=False),
             "attention shared": step(replace(paper, blend=False), prior=False),
             "the step before's structure": step(paper, prior=False),
             "exact": step(paper),
+            "default": default(),
             "exact, without guidance": step(paper, guidance=False),
             "the step before's structure, without guidance": step(paper, guidance=False, prior=False),
         }
@@ -80,6 +95,7 @@ def count(side: int = SIDE) -> dict[str, Any]:
         counted |= {
             "fused: the step before's structure": step(paper, prior=False),
             "fused: exact": step(paper),
+            "fused: default": default(),
             "fused: exact, without guidance": step(paper, guidance=False),
             "fused: the step before's structure, without guidance": step(paper, guidance=False, prior=False),
         }

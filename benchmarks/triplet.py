@@ -23,6 +23,7 @@ from torch import Generator
 
 from benchmarks.machine import remember
 from layerfusion import LayerFusionConfig, LayerFusionPipeline
+from layerfusion.allocation import keep_freed_memory
 from layerfusion.errors import LayerFusionError
 from layerfusion.evaluation.measures import bootstrap
 from layerfusion.models import load_pipeline
@@ -54,7 +55,7 @@ def modes(pipeline: LayerFusionPipeline, few_step: LayerFusionPipeline | None) -
     """Three stock pictures, and a triplet in every mode that has a bar."""
     stock, own = stock_of(pipeline), pipeline.defaults
     width, height = own.size or (None, None)
-    exact = replace(own.config, structure_from="prior_pass", guidance_range=(0, 1))
+    exact = own.config.exact()
     runs: Runs = {
         "three pictures": lambda: stock(
             [FOREGROUND, BACKGROUND, BACKGROUND],
@@ -64,20 +65,19 @@ def modes(pipeline: LayerFusionPipeline, few_step: LayerFusionPipeline | None) -
             guidance_scale=own.guidance_scale,
             generator=generators(3),
         ),
-        "exact": triplet(pipeline, config=exact),
-        "the paper's": triplet(pipeline, config=LayerFusionConfig.paper()),
+        "exact": triplet(pipeline, config=exact, transparency_passes=8),
+        "the paper's": triplet(pipeline, config=LayerFusionConfig.paper(), transparency_passes=8),
         "default": triplet(pipeline),
-        "the step before's structure": triplet(pipeline, config=replace(exact, structure_from="previous_step")),
-        "guidance in the first half": triplet(pipeline, config=replace(exact, guidance_range=(0, 0.5))),
-        "one transparency pass": triplet(pipeline, config=exact, transparency_passes=1),
-        "all three": triplet(
-            pipeline,
-            config=replace(exact, structure_from="previous_step", guidance_range=(0, 0.5)),
-            transparency_passes=1,
+        "prior passes in the first 30 %": triplet(
+            pipeline, config=replace(exact, prior_range=(0, 0.3)), transparency_passes=8
         ),
+        "guidance in the first 60 %": triplet(
+            pipeline, config=replace(exact, guidance_range=(0, 0.6)), transparency_passes=8
+        ),
+        "one transparency pass": triplet(pipeline, config=exact, transparency_passes=1),
     }
     if few_step is not None:
-        runs |= {"few steps": triplet(few_step), "few steps, one pass": triplet(few_step, transparency_passes=1)}
+        runs |= {"few steps": triplet(few_step)}
     return runs
 
 
@@ -134,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--growth", action="store_true", help="batches and sizes instead of modes")
     parser.add_argument("--only", help="names to measure beside the first, separated by semicolons")
     options = parser.parse_args(arguments)
+    keep_freed_memory()
     torch.set_grad_enabled(False)
     pipeline = load_pipeline(device="cpu")
     pipeline.set_progress_bar_config(disable=True)

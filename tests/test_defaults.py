@@ -16,6 +16,7 @@ from layerfusion.defaults import Defaults
         size=st.none() | st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
         negative_foreground=st.text(),
         negative_background=st.text(),
+        transparency_passes=st.sampled_from([1, 8]),
         config=st.builds(LayerFusionConfig, mask=st.sampled_from(["combined", "self"]), boundary=st.floats(0.1, 50)),
     )
 )
@@ -24,7 +25,7 @@ def test_json_round_trip(defaults):
 
 
 def test_what_is_left_out_is_layerdiffuses_and_the_papers():
-    assert Defaults.from_dict({}) == Defaults(25, 7.0, None, "", "", LayerFusionConfig.paper())
+    assert Defaults.from_dict({}) == Defaults(25, 7.0, None, "", "", 8, LayerFusionConfig.paper())
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,7 @@ def test_what_is_left_out_is_layerdiffuses_and_the_papers():
         {"config": {"boundary": "ten"}},
         {"guidance_scale": "much"},
         {"negative_foreground": 3},
+        {"transparency_passes": 4},
     ],
 )
 def test_broken_defaults_are_refused(values):

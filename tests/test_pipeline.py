@@ -103,6 +103,7 @@ def test_blending_changes_what_it_should(pipe):
         {"structure_layer": "mid_block.attentions.0.transformer_blocks.0.attn1"},
         {"structure_sign": -1},
         {"structure_from": "previous_step"},
+        {"prior_range": (0.0, 0.5)},
         {"update_foreground": False},
         {"share_attention": False},
         {"share_noise": False},
@@ -113,6 +114,11 @@ def test_blending_changes_what_it_should(pipe):
 def test_every_switch_makes_a_difference(pipe, switch):
     default, switched = latents_of(pipe), latents_of(pipe, config=LayerFusionConfig(**switch))
     assert switched.isfinite().all() and (default - switched).abs().max() > 1e-3
+
+
+def test_without_a_prior_range_every_step_but_the_first_takes_the_map_of_the_step_before(pipe):
+    never = latents_of(pipe, config=LayerFusionConfig(prior_range=(0.0, 0.0)))
+    assert torch.equal(never, latents_of(pipe, config=LayerFusionConfig(structure_from="previous_step")))
 
 
 def test_the_structure_layer_and_sign_travel_with_the_model(pipe, tiny, offsets, tiny_decoder):

@@ -1,6 +1,6 @@
 """What cheaper sampling does to a triplet: each saving against the exact mode, same prompts and seeds.
 
-    python -m recipes.mini.cheaper --cases 12
+    python -m recipes.mini.cheaper
 
 For each saving: the overlap of its alpha with the exact one's (IoU), its wholeness, and how its subject's colour gain
 (blended over foreground) follows the exact mode's: slope and r over cases and channels. A saving that changes nothing
@@ -26,19 +26,27 @@ from layerfusion.files import atomic_write
 from layerfusion.models import load_pipeline
 
 PAGE = Path(__file__).parents[2] / "docs" / "cheaper.json"
-SEED = 91_000_000
+SEED = 92_000_000
+"""Of the first case. The model's defaults were chosen by the pictures of 91,000,000; these score them."""
 Pictures = dict[str, np.ndarray]
 
 
 def savings(exact: LayerFusionConfig) -> dict[str, tuple[LayerFusionConfig, int]]:
     """Configuration and transparency passes of each; the first is the exact mode."""
     previous, half = replace(exact, structure_from="previous_step"), replace(exact, guidance_range=(0, 0.5))
+    early, most = replace(exact, prior_range=(0, 0.3)), replace(exact, guidance_range=(0, 0.7))
+    both, chosen = replace(early, guidance_range=(0, 0.7)), replace(early, guidance_range=(0, 0.6))
     return {
         "exact": (exact, 8),
         "one transparency pass": (exact, 1),
         "the step before's structure": (previous, 8),
-        "guidance in the first 70 %": (replace(exact, guidance_range=(0, 0.7)), 8),
+        "prior passes in the first 30 %": (early, 8),
+        "guidance in the first 70 %": (most, 8),
         "guidance in the first half": (half, 8),
+        "first 70 %, one pass": (most, 1),
+        "first 30 %, one pass": (early, 1),
+        "first 30 and 70 %, one pass": (both, 1),
+        "first 30 and 60 %, one pass": (chosen, 1),
         "all: half, step before's, one pass": (replace(half, structure_from="previous_step"), 1),
     }
 
@@ -92,7 +100,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     pipeline = load_pipeline(device="cpu")
     pipeline.set_progress_bar_config(disable=True)
-    exact = replace(pipeline.defaults.config, structure_from="prior_pass", guidance_range=(0, 1))
+    exact = pipeline.defaults.config.exact()
     tried = savings(exact)
     found: dict[str, list[Pictures]] = {name: [] for name in tried}
     for index, (foreground, background) in enumerate(prompts(pipeline, options.cases)):

@@ -76,14 +76,18 @@ def pixels(picture: np.ndarray) -> np.ndarray:
 def measured(
     statistic: Callable[[np.ndarray], float], cases: int, better: str = "high", draws: int = 1000, seed: int = 0
 ) -> Measure:
-    """A statistic of cases by number, (cases,) integers → value, of all of them, with its bootstrap interval."""
-    low, high = bootstrap(statistic, cases, draws=draws, seed=seed)
-    return {"value": float(statistic(np.arange(cases))), "low": low, "high": high, "better": better, "cases": cases}
+    """A statistic of cases by number, (cases,) integers → value, of all of them, with its bootstrap interval.
+
+    What is not a number is None, which JSON has.
+    """
+    figures = (float(statistic(np.arange(cases))), *bootstrap(statistic, cases, draws=draws, seed=seed))
+    value, low, high = (figure if np.isfinite(figure) else None for figure in figures)
+    return {"value": value, "low": low, "high": high, "better": better, "cases": cases}
 
 
 def shown(measure: Measure | None, form: str = "{:.3f}") -> str:
     """A value with its interval, as tables show it."""
-    if measure is None or not np.isfinite(measure["value"]):
+    if measure is None or None in (measure["value"], measure["low"], measure["high"]):
         return "–"
     return f"{form.format(measure['value'])} ({form.format(measure['low'])} to {form.format(measure['high'])})"
 
@@ -112,7 +116,8 @@ def keep(path: Path, rows: dict[str, dict[str, Measure]], more: dict[str, Any]) 
         lost = fallen(last, rows)
     with atomic_write(path) as temporary:
         temporary.write_text(
-            json.dumps(now | {"history": history}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(now | {"history": history}, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+            encoding="utf-8",
         )
     return lost
 
@@ -123,7 +128,8 @@ def fallen(former: dict[str, Any], rows: dict[str, dict[str, Measure]]) -> list[
     for row, measures in rows.items():
         for name, now in measures.items():
             was = former["rows"].get(row, {}).get(name)
-            worse = was and (now["high"] < was["low"] if now["better"] == "high" else now["low"] > was["high"])
+            known = was and None not in (was["low"], was["high"], now["low"], now["high"])
+            worse = known and (now["high"] < was["low"] if now["better"] == "high" else now["low"] > was["high"])
             if worse:
                 sentences.append(
                     f"{name} of {row} is worse: {now['value']:.4g}, {was['value']:.4g} at {former['commit']}."

@@ -9,6 +9,7 @@ may have them in a file `layerfusion.json` beside its `model_index.json`. Every 
       "size": [128, 128],               width and height in pixels
       "negative_foreground": "",        what to steer the foreground away from
       "negative_background": "",        the same for background and blended picture
+      "transparency_passes": 8,         of the transparent decoder, 8 or 1
       "config": {"mask": "combined"}    switches of the method, as `LayerFusionConfig` names them
     }
 """
@@ -32,6 +33,7 @@ class Defaults:
         guidance_scale: Classifier-free guidance; 1 turns it off.
         size: (width, height) in pixels; None takes the size the UNet was made for.
         negative_foreground, negative_background: What to steer away from; empty for nothing.
+        transparency_passes: Of the transparent decoder: 8, of which the median is taken, or 1.
         config: The switches of the method.
     """
 
@@ -40,6 +42,7 @@ class Defaults:
     size: tuple[int, int] | None = None
     negative_foreground: str = ""
     negative_background: str = ""
+    transparency_passes: int = 8
     config: LayerFusionConfig = LayerFusionConfig()  # noqa: RUF009 (immutable)
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,6 +99,8 @@ def _is_valid(key: str, value: Any) -> bool:
         )
     if key == "steps":
         return type(value) is int and 0 < value <= 1000
+    if key == "transparency_passes":
+        return type(value) is int and value in (1, 8)
     if key == "config":
         return isinstance(value, dict)
     if key == "guidance_scale":

@@ -18,14 +18,16 @@ from torch import Tensor
 from layerfusion.decoding import decode_picture
 from layerfusion.given import Given, pad_to
 from layerfusion.latents import encode_cutout, encode_laid, encode_picture
+from layerfusion.matting import matte
 from layerfusion.method import BACKGROUND, BLENDED, foreground_names
 from layerfusion.method.detail import Laid
 from layerfusion.placing import Places
 from layerfusion.relighting import laid_over
-from layerfusion.transparency import TransparentEncoder
+from layerfusion.transparency import TransparentEncoder, settle_alpha
 
 SEEN = 0.05  # alpha above which a pixel belongs to the subject
 REACH, FEATHER = 0.09, 0.03  # how far a subject's shadow and light reach, and over how much they fade, in heights
+INNER = 0.025  # from the outside of a rough mask, in heights, from where on it is believed
 STRENGTH = 0.7  # how much of the run a re-blended picture is made anew, where it is not said
 STEADY = 0.4  # part of the run in which a blended picture follows the inside of a given foreground
 INSIDE, BORDER = 0.8, 0.4  # part of the run in which a cut-out follows a picture, inside a rough mask and at its border
@@ -206,7 +208,8 @@ class Held:
         `frames` are the foregrounds, `pictures` the background and the blended picture.
 
         A given picture comes back as it is. A blended picture is its background's own pixels out of the subject's
-        reach; within it, what the autoencoder lost of the background is added again where the subject is not.
+        reach; within it, what the autoencoder lost of the background is added again where the subject is not. The
+        cut-out of a given blended picture takes the alpha that picture and background speak of (`matting.matte`).
         """
         frames = [frame.clone() for frame in frames]
         for frame, stream in zip(frames, self.given.cutouts, strict=True):
@@ -233,12 +236,23 @@ class Held:
                 background[b] = p + (background[b] - p) * possible
             if p is not None:
                 blended[b] = p
+                if not self.given.all_cut(b):
+                    frames[0][b] = self._cut_out(b, frames[0][b], p, background[b])
         height, width = self.given.size or self.size
         result = pictures | {BACKGROUND: background, BLENDED: blended}
         return (
             [frame[..., :height, :width] for frame in frames],
             {name: picture[..., :height, :width] for name, picture in result.items()},
         )
+
+    def _cut_out(self, index: int, frame: Tensor, picture: Tensor, background: Tensor) -> Tensor:
+        """The subject of a given picture, (4, H, W), from what was decoded; where alpha grew, the picture's colour."""
+        mask = self.alpha[index : index + 1].to(frame)
+        colour, alpha = frame.split([3, 1])
+        found = matte(alpha[None], erode(mask > 0.5, INNER), mask > SEEN, picture[None], background[None])[0]
+        seen = ((picture - (1 - found) * background) / found.clamp(min=SEEN)).clamp(0, 1)
+        own = (alpha / found.clamp(min=1e-6)).clamp(0, 1)
+        return settle_alpha(torch.cat([own * colour + (1 - own) * seen, found])[None])[0]
 
 
 def dilate(alpha: Tensor, distance: float) -> Tensor:

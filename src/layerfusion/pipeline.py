@@ -201,7 +201,7 @@ class LayerFusionPipeline(
         crops_coords_top_left: tuple[int, int] = (0, 0),
         target_size: tuple[int, int] | None = None,
         config: LayerFusionConfig | None = None,
-        transparency_passes: int = 8,
+        transparency_passes: int | None = None,
         clean_alpha: bool = True,
         return_premultiplied: bool = False,
         return_maps: bool = False,
@@ -237,11 +237,12 @@ class LayerFusionPipeline(
                 on the UNet, a picture, or a list of them, that the stream attends to; embeddings as SDXL takes them.
                 Background means background and blended picture. A stream without one is left to its prompt.
             foreground_control, background_control: A picture that the `controlnet` makes the stream follow, or a list
-                with one for each of several ControlNets.
+                with one for each of several ControlNets; of several `foregrounds` each has its own.
             cross_attention_kwargs: {"scale": …}, how strongly LoRAs on the UNet and the text encoders act;
                 {"ip_adapter_masks": […]}, where pictures for IP-Adapters act, in every stream that is given them.
             config: The switches of the method; the model's own where None. `LayerFusionConfig.paper()` is the paper's.
-            transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster.
+            transparency_passes: 8 (median of four rotations with and without a flip) or 1, which is faster; the model's
+                own where None.
             clean_alpha: Settle the floor and the ceiling of alpha (`layerfusion.transparency.settle_alpha`).
             return_premultiplied: Also return the foreground over mid-grey.
             return_maps: Also return the priors and masks of every step and attention.
@@ -261,7 +262,7 @@ class LayerFusionPipeline(
         inputs = self.check_inputs(**{name: value for name, value in locals().items() if name in INPUTS})
         sampler = self.prepare(inputs, self.encode(inputs))
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        how = (output_type, transparency_passes, clean_alpha, return_premultiplied)
+        how = (output_type, inputs.transparency_passes, clean_alpha, return_premultiplied)
         output = self.decode(sampler.latents, *how, sampler.held, sampler.places, sampler.maps)
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
@@ -329,7 +330,7 @@ class LayerFusionPipeline(
         self,
         latents: Tensor,
         output_type: OutputType = "pil",
-        transparency_passes: int = 8,
+        transparency_passes: int | None = None,
         clean_alpha: bool = True,
         return_premultiplied: bool = False,
         held: Held | None = None,
@@ -340,6 +341,7 @@ class LayerFusionPipeline(
 
         One stream at a time, which bounds the memory. What a sampler has `held` comes back as given, its `places` are
         where the foregrounds stand, and its `maps` come along. Components that are offloaded are sent away at the end.
+        `transparency_passes` are the model's own where None.
         """
         if output_type == "latent":
             self.maybe_free_model_hooks()
@@ -352,7 +354,7 @@ class LayerFusionPipeline(
         def finished(tensor: Tensor) -> Any:
             return self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
 
-        how = (transparency_passes, clean_alpha, held, places)
+        how = (transparency_passes or self.defaults.transparency_passes, clean_alpha, held, places)
         tensors, subjects = decode_triplets(self.vae, self.transparent_decoder, latents, *how)
         if not return_premultiplied:
             del tensors["premultiplied"]

@@ -120,12 +120,13 @@ class Sampler:
         rows = torch.cat([inputs[names.index(name)] for name in layout.names for _ in range(layout.halves_of(name))])
         config = self.joint.config
         meets = BLENDED in layout.names
+        following = min(i + 1, len(self.timesteps) - 1)  # the last step is as the one before it: no graph of its own
         joint_pass = UNetPass(
             self.layout,
             size=(rows.shape[-2], rows.shape[-1]),
             eos=self.conditions.eos,
             blend=config.blends_at(i, len(self.timesteps)) and meets,
-            take_structure=config.blend and config.structure_from == "previous_step" and meets,
+            take_structure=config.blend and meets and not config.passes_at(following, len(self.timesteps)),
             observer=None if self.maps is None else Observer(),
             pictured=self.conditions.pictured,
             hidden=self.holds.hidden if self.holds else None,
@@ -133,7 +134,7 @@ class Sampler:
             alike=alike,
         )
         residuals = self._residuals(i, rows, t)
-        joint_pass.structure = self._structure(joint_pass, rows, t, residuals)
+        joint_pass.structure = self._structure(joint_pass, i, rows, t, residuals)
         prediction = self.joint.predict(joint_pass, rows, t, **self.arguments(self.conditions, residuals))
         noise = torch.stack([self._guide(prediction, name) for name in names])
         if config.details_at(i, len(self.timesteps)) and joint_pass.soft_masks:
@@ -250,12 +251,14 @@ class Sampler:
             return []
         return self.controls.residuals(self.layout, rows, t, self.conditions, i, len(self.timesteps))
 
-    def _structure(self, joint_pass: UNetPass, rows: Tensor, t: Tensor, residuals: list[Tensor]) -> Tensor | None:
-        """s' for a step, (F·B, h, w): from a prior pass of the conditional foregrounds alone, or the step before."""
+    def _structure(
+        self, joint_pass: UNetPass, i: int, rows: Tensor, t: Tensor, residuals: list[Tensor]
+    ) -> Tensor | None:
+        """s' for step `i`, (F·B, h, w): from a prior pass of the conditional foregrounds alone, or the step before."""
         config, layout = self.joint.config, self.layout
         if not joint_pass.blend or config.mask == "cross":
             return None
-        if self.joint.structure is None or config.structure_from == "prior_pass":
+        if self.joint.structure is None or config.passes_at(i, len(self.timesteps)):
             alone = self.conditions.rows(layout.conditional_foregrounds)
             prior_pass = UNetPass(
                 layout.prior_pass(), joint_pass.size, alone.eos, take_structure=True, pictured=alone.pictured

@@ -327,12 +327,13 @@ def test_foreign_weights_are_refused(tmp_path: Path) -> None:
 def test_a_changed_model_is_noticed_when_a_run_is_repeated(first: Path, model: Path, tmp_path: Path) -> None:
     record = json.loads((first / "triplet.json").read_text())
     record["model"]["fingerprint"] = "0" * 16
-    record["versions"]["torch"] = "1.0"
+    record["versions"] |= {"torch": "1.0", "threads": "999"}
     Path("old.json").write_text(json.dumps(record))
     result = call("--from", "old.json", "--out", "out")
     assert result.exit_code == 0, result.output
     assert "has changed since that run" in result.stderr
     assert "torch 1.0 (now" in result.stderr
+    assert "threads 999 (now" in result.stderr
 
 
 def test_a_long_prompt_says_what_was_cut(model: Path) -> None:
@@ -540,7 +541,7 @@ def test_a_picture_is_taken_apart_by_its_mask(model: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("a pond", "--foreground", "a fox", "--at", "0,0,1"), "is not four numbers"),
+        (("a pond", "--foreground", "a fox", "--at", "0,0,1"), "--at '0,0,1' is not 4 numbers"),
         (("a pond", "--foreground", "a fox", "--at", "0,0,2,1"), "reaches out of the scene"),
         (("a pond", "--foreground", "a fox", "--at", "all", "--at", "all"), "2 times for 1 foregrounds"),
         (("a fox", "a pond", "--foreground", "a bear"), "beside --foreground"),

@@ -26,6 +26,7 @@ def test_defaults_are_the_papers():
         align=st.floats(0, 1),
         detail=st.floats(0, 1),
         light=st.floats(0, 1),
+        prior_range=st.tuples(st.floats(0, 0.5), st.floats(0.5, 1)),
         detail_range=st.tuples(st.floats(0, 0.5), st.floats(0.5, 1)),
         structure_layer=st.none() | st.text(),
         structure_sign=st.sampled_from([None, 1, -1]),
@@ -51,6 +52,7 @@ def test_json_round_trip(config):
         ({"light": float("nan")}, "light is nan"),
         ({"detail_range": (0.5, 1.5)}, "detail_range is (0.5, 1.5)"),
         ({"structure_sign": 2}, "structure_sign is 2"),
+        ({"prior_range": (-0.1, 1.0)}, "prior_range is (-0.1, 1.0)"),
         ({"structure_from": "thin air"}, "choose one of prior_pass, previous_step."),
         ({"blend_range": (0.8, 0.2)}, "blend_range is (0.8, 0.2)"),
         ({"blocks": ()}, "blocks is empty"),
@@ -86,3 +88,8 @@ def test_blending_steps_are_fractions_of_the_run():
     assert [i for i in range(10) if config.blends_at(i, 10)] == [2, 3, 4, 5]
     assert all(LayerFusionConfig().blends_at(i, 7) for i in range(7))
     assert not any(LayerFusionConfig(blend=False).blends_at(i, 7) for i in range(7))
+
+
+def test_prior_passes_are_made_in_their_range_alone():
+    assert [i for i in range(10) if LayerFusionConfig(prior_range=(0.0, 0.3)).passes_at(i, 10)] == [0, 1, 2]
+    assert not any(LayerFusionConfig(structure_from="previous_step").passes_at(i, 7) for i in range(7))

@@ -57,4 +57,13 @@ def test_a_measure_is_shown_with_its_interval() -> None:
     assert found["value"] == 49.5
     assert found["low"] < 49.5 < found["high"]
     assert kept.shown({"value": 1.0, "low": 0.5, "high": 1.5}, "{:.1f}") == "1.0 (0.5 to 1.5)"
-    assert kept.shown({"value": float("nan"), "low": 0.0, "high": 0.0}) == "–"
+
+
+def test_what_is_no_number_is_kept_as_json_has_it(tmp_path: Path) -> None:
+    found = kept.measured(lambda _: float("nan"), 10)
+    assert found["value"] is found["low"] is found["high"] is None
+    assert kept.shown(found) == "–"
+    for _ in range(2):
+        assert kept.keep(tmp_path / "table.json", {"a": {"score": found}}, {}) == []
+    with pytest.raises(ValueError, match="nan"):
+        kept.keep(tmp_path / "table.json", {"a": {"score": found | {"value": float("nan")}}}, {})

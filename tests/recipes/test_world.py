@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +234,23 @@ def test_a_wrong_tarball_is_refused_and_removed(tmp_path: Path) -> None:
         fetch.sprites(tmp_path)
     assert not (tmp_path / fetch.TARBALL).exists()
     assert not (tmp_path / "sprites").exists()
+
+
+def test_two_processes_may_unpack_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tarfile.open(tmp_path / fetch.TARBALL, "w:gz") as archive:
+        data = b"a sprite"
+        entry = tarfile.TarInfo("package/assets/1f98a.webp")
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+
+    def checked_while_another_unpacks(tarball: Path) -> Path:
+        (tmp_path / "sprites" / "assets").mkdir(parents=True)
+        (tmp_path / "sprites" / "assets" / "1f98a.webp").write_bytes(b"the other's")
+        return tarball
+
+    monkeypatch.setattr(fetch, "_checked", checked_while_another_unpacks)
+    assert (fetch.sprites(tmp_path) / "1f98a.webp").read_bytes() == b"the other's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([fetch.TARBALL, "sprites"])
 
 
 def test_a_machine_without_npm_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

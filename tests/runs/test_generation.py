@@ -1,17 +1,22 @@
 """Every face shares the runs: the same request gives the same files, whoever asks."""
 
-from dataclasses import astuple
+import json
+from dataclasses import astuple, replace
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from layerfusion import LayerFusionConfig, LayerFusionError
+from layerfusion import LayerFusionConfig, LayerFusionError, LayerFusionPipeline
 from layerfusion.cli import app
+from layerfusion.inputs import Inputs
 from layerfusion.layers import Affine
+from layerfusion.prompts import Conditions
 from layerfusion.runs import Progress, Record, Request, Session, Target, generate
+from layerfusion.runs.pictures import asked_of_the_pipeline
 from tests.models.tiny_files import tiny_pipeline
 
 
@@ -68,6 +73,44 @@ def test_the_pipeline_alone_gives_the_same_pixels(request_: Request, session: Se
     }
 
 
+def test_the_prompt_walks_from_the_request_to_the_unet_in_typed_values(
+    request_: Request, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[tuple[str, list[str], str]] = []
+
+    def watch(of: type, name: str) -> None:
+        original = getattr(of, name)
+
+        def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+            result = original(self, *args, **kwargs)
+            walked.append((name, [type(each).__name__ for each in args], type(result).__name__))
+            return result
+
+        monkeypatch.setattr(of, name, watched)
+
+    watch(Session, "completed")
+    for name in ("check_inputs", "encode", "prepare", "decode"):
+        watch(LayerFusionPipeline, name)
+    (_,) = generate(session, request_.model_copy(update={"count": 1}))
+    ways = [(name, args[:2], made) for name, args, made in walked]
+    assert ways == [
+        ("check_inputs", [], "Inputs"),  # of the request's own values
+        ("completed", ["Request"], "Request"),
+        ("check_inputs", [], "Inputs"),
+        ("encode", ["Inputs"], "Conditions"),
+        ("prepare", ["Inputs", "Conditions"], "Sampler"),
+        ("decode", ["Tensor", "str"], "LayerFusionOutput"),
+    ]
+    hints = get_type_hints(asked_of_the_pipeline)["return"], Inputs, Conditions
+    untyped = [
+        name
+        for of in hints
+        for name, hint in get_type_hints(of).items()
+        if "Any" in str(hint) and name != "cross_attention_kwargs"  # as diffusers' pipelines have it
+    ]
+    assert untyped == []
+
+
 def test_a_completed_request_leaves_nothing_open(request_: Request, session: Session) -> None:
     full = session.completed(request_)
     assert (full.steps, full.guidance_scale, full.width, full.height) == (2, 2.5, 64, 64)
@@ -78,6 +121,25 @@ def test_a_completed_request_leaves_nothing_open(request_: Request, session: Ses
     assert session.completed(request_.model_copy(update={"mask": "self"})).config == LayerFusionConfig("self", 4.0)
     with pytest.raises(LayerFusionError, match="not divisible by 8"):
         session.completed(request_.model_copy(update={"width": 100}))
+
+
+def test_exact_is_all_of_the_steps_and_all_of_the_passes(request_: Request, session: Session) -> None:
+    saving = LayerFusionConfig(prior_range=(0.0, 0.5), guidance_range=(0.0, 0.5))
+    own = {"steps": 2, "guidance_scale": 2.5, "config": saving.to_dict(), "transparency_passes": 1}
+    saver = replace(session, pipeline=tiny_pipeline(defaults=own))
+    completed = saver.completed(request_)
+    assert (completed.config, completed.transparency_passes) == (saving, 1)
+    exact = saver.completed(request_.model_copy(update={"exact": True}))
+    assert (exact.config, exact.transparency_passes, exact.exact) == (LayerFusionConfig(), 8, False)
+
+
+def test_a_record_from_before_the_passes_were_a_setting_had_eight(
+    request_: Request, session: Session, tmp_path: Path
+) -> None:
+    values = Record(session.completed(request_), session.model, {}).to_dict()
+    del values["transparency_passes"]
+    (tmp_path / "triplet.json").write_text(json.dumps(values))
+    assert Record.read(tmp_path).request.transparency_passes == 8
 
 
 def test_progress_is_told_from_loading_to_decoding(request_: Request) -> None:

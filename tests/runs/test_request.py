@@ -99,6 +99,13 @@ def test_single_switches_go_on_top():
     assert Request(**PROMPTS, config=given, mask="cross").varied(own) == LayerFusionConfig(boundary=7.0, mask="cross")
 
 
+def test_exact_takes_back_what_a_model_saves():
+    own = LayerFusionConfig(boundary=4.0, prior_range=(0.0, 0.3), guidance_range=(0.0, 0.6))
+    assert Request(**PROMPTS, exact=True).varied(own) == own.exact() == LayerFusionConfig(boundary=4.0)
+    with pytest.raises(LayerFusionError, match="transparency_passes is 4; give 8 or 1"):
+        Request.checked({**PROMPTS, "transparency_passes": 4})
+
+
 def test_the_dial_turns_the_models_own_switches():
     own = LayerFusionConfig(boundary=4.0)
     assert Request(**PROMPTS, harmony=0.25).varied(own) == own.with_harmony(0.25)

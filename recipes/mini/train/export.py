@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,8 @@ from recipes.mini.world.vocabulary import for_model
 
 CARD = Path(__file__).with_name("card.md")
 # The choice of docs/frontier.md: subjects whole, and in the light.
-CONFIG = LayerFusionConfig().with_harmony(0.5)
+CONFIG = replace(LayerFusionConfig().with_harmony(0.5), prior_range=(0.0, 0.3), guidance_range=(0.0, 0.6))
+PASSES = 1  # of the transparent decoder; with the ranges above, the choice of docs/speed.md
 
 
 def assemble(settings: Settings, run: Path, structure_layer: str | None, structure_sign: int) -> LayerFusionPipeline:
@@ -47,7 +49,9 @@ def assemble(settings: Settings, run: Path, structure_layer: str | None, structu
         transparent_encoder=encoder,
         structure_layer=structure_layer,
         structure_sign=structure_sign,
-        defaults=Defaults(STEPS, GUIDANCE_SCALE, (settings.size, settings.size), config=CONFIG).to_dict(),
+        defaults=Defaults(
+            STEPS, GUIDANCE_SCALE, (settings.size, settings.size), transparency_passes=PASSES, config=CONFIG
+        ).to_dict(),
         vocabulary=for_model(settings.tier, captions),
     )
 

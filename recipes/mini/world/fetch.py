@@ -58,5 +58,9 @@ def sprites(build: Path) -> Path:
     # Unpacked beside its place, so that an interrupted run leaves no half-filled folder behind.
     with tempfile.TemporaryDirectory(dir=build) as folder, tarfile.open(tarball) as archive:
         archive.extractall(folder, filter="data")
-        os.replace(Path(folder) / "package", build / "sprites")
+        try:
+            os.replace(Path(folder) / "package", build / "sprites")
+        except OSError:
+            if not assets.is_dir():  # else another process was first
+                raise
     return assets

@@ -35,6 +35,8 @@ class LayerFusionConfig:
         structure_sign: 1 for the paper's s' = 1 − minmax(s), −1 for s' = minmax(s). None takes the model's own.
         structure_from: "prior_pass" runs the foreground model once before each joint pass (Fig. 2a);
             "previous_step" takes the map from the joint pass of the step before, which is cheaper.
+        prior_range: The part of the run in which prior passes are made, as `blend_range`; outside it the map of the
+            step before is taken. Acts only with `structure_from="prior_pass"`.
         blend: Blends a_FG into a_Blended (Eq. 1). Off, the foreground and the blended stream never meet.
         update_foreground: Writes the blended attention back into the foreground's (Eq. 2). Acts only with `blend`.
         share_attention: Self-attention of the blended and the background stream over both their tokens.
@@ -55,6 +57,7 @@ class LayerFusionConfig:
     structure_layer: str | None = None
     structure_sign: int | None = None
     structure_from: StructureSource = "prior_pass"
+    prior_range: tuple[float, float] = (0.0, 1.0)
     blend: bool = True
     update_foreground: bool = True
     share_attention: bool = True
@@ -65,7 +68,7 @@ class LayerFusionConfig:
 
     def __post_init__(self) -> None:
         # JSON has no tuples: a configuration read from a file arrives with lists.
-        for name in ("mask_range", "detail_range", "guidance_range", "blend_range", "blocks"):
+        for name in ("mask_range", "prior_range", "detail_range", "guidance_range", "blend_range", "blocks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.mask not in get_args(Mask):
             raise LayerFusionError(f"mask is {self.mask!r}; choose one of {', '.join(get_args(Mask))}.")
@@ -81,7 +84,7 @@ class LayerFusionConfig:
                 raise LayerFusionError(f"{name} is {getattr(self, name)}; give a number from 0 to 1.")
         if self.structure_sign not in (None, 1, -1):
             raise LayerFusionError(f"structure_sign is {self.structure_sign}; give 1 (the paper's) or -1.")
-        for name in ("blend_range", "detail_range", "guidance_range"):
+        for name in ("blend_range", "prior_range", "detail_range", "guidance_range"):
             span = getattr(self, name)
             if len(span) != 2 or not 0 <= span[0] <= span[1] <= 1:
                 raise LayerFusionError(f"{name} is {span}; give two fractions, 0 <= start <= end <= 1.")
@@ -92,6 +95,11 @@ class LayerFusionConfig:
         """Whether Eq. 1 acts at this step (counted from 0) of `num_steps`."""
         return self.blend and self.blend_range[0] <= step / num_steps < self.blend_range[1]
 
+    def passes_at(self, step: int, num_steps: int) -> bool:
+        """Whether a prior pass is made at this step (counted from 0) of `num_steps`."""
+        within = self.prior_range[0] <= step / num_steps < self.prior_range[1]
+        return self.structure_from == "prior_pass" and within
+
     def guides_at(self, step: int, num_steps: int) -> bool:
         """Whether classifier-free guidance acts at this step (counted from 0) of `num_steps`, where a run has it."""
         return self.guidance_range[0] <= step / num_steps < self.guidance_range[1]
@@ -100,6 +108,10 @@ class LayerFusionConfig:
     def paper(cls) -> "LayerFusionConfig":
         """The paper's own switches, whatever a model's own are."""
         return cls()
+
+    def exact(self) -> "LayerFusionConfig":
+        """The same without what saves time: a prior pass before every step, and guidance throughout."""
+        return replace(self, structure_from="prior_pass", prior_range=(0.0, 1.0), guidance_range=(0.0, 1.0))
 
     def details_at(self, step: int, num_steps: int) -> bool:
         """Whether detail is transferred at this step (counted from 0) of `num_steps`."""

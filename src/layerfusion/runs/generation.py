@@ -119,6 +119,7 @@ def _batch(
             width=request.width,
             height=request.height,
             config=request.config,
+            transparency_passes=request.transparency_passes,
             num_images_per_prompt=1 if len(set(pairs)) > 1 else len(requests),
             # One generator each, on the CPU: a triplet depends neither on its batch nor on the kind of GPU.
             generator=[Generator().manual_seed(one.seed or 0) for one in requests],

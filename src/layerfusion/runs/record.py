@@ -135,7 +135,9 @@ class Record:
             raise LayerFusionError(f"wrong value for model or versions: {model!r}, {then!r}; mend it.")
         known = {key: value for key, value in values.items() if key in Request.model_fields}
         description = {key: value for key, value in model.items() if key in ModelDescription.__dataclass_fields__}
-        request = Request.checked({**known, "model": model.get("name", "mini")})
+        # Before it was a setting there were eight.
+        known = {"transparency_passes": 8, **known, "model": model.get("name", "mini")}
+        request = Request.checked(known)
         return cls(
             request,
             ModelDescription(**{"name": request.model, **description}),
@@ -184,9 +186,13 @@ def _check_is_here(request: Request, option: str) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of what the pixels depend on."""
+    """Of what the pixels depend on, and how many threads compute them: sums are rounded in another order by each."""
+    import torch
+
     found = {name: metadata.version(name) for name in LIBRARIES}
-    return {"layerfusion": layerfusion.__version__, **found, "python": platform.python_version()}
+    return {"layerfusion": layerfusion.__version__, **found, "python": platform.python_version()} | {
+        "threads": str(torch.get_num_threads())
+    }
 
 
 def _parse(file: Path) -> Any:

@@ -4,7 +4,6 @@ A field is written once. The command takes its options from here, the record its
 their rows.
 """
 
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -107,6 +106,14 @@ class Request(BaseModel):
     )
     boundary: float | None = asked("d, how hard the mask's edge is; the paper's is 10.", "Method")
     mask: Mask | None = asked("What masks are made of: both priors, the structure, or the content alone.", "Method")
+    exact: bool = asked(
+        "Without the model's own savings: a prior pass and guidance in every step, 8 passes for alpha.",
+        "Method",
+        default=False,
+    )
+    transparency_passes: int | None = asked(
+        "Passes of the transparent decoder for alpha, 8 or 1; the model's own where not given.", "Method"
+    )
     config: LayerFusionConfig | None = asked("Every switch of the method.", "Method", "")
     model: str = asked(
         "mini (the default), realvisxl, sdxl; a folder, a .safetensors checkpoint, or a hub repository.",
@@ -144,6 +151,13 @@ class Request(BaseModel):
         if not prompt.strip():
             raise ValueError("is empty; say what to draw")
         return prompt
+
+    @field_validator("transparency_passes")
+    @classmethod
+    def _eight_or_one(cls, passes: int | None) -> int | None:
+        if passes not in (None, 1, 8):
+            raise ValueError(f"is {passes}; give 8 or 1")
+        return passes
 
     @field_validator("config", mode="before")
     @classmethod
@@ -199,31 +213,28 @@ class Request(BaseModel):
         except ValidationError as error:
             raise LayerFusionError(_sentence(error, called)) from None
 
+    @classmethod
+    def of_model(cls, values: dict[str, Any], called: Callable[[str], str] = str) -> "Request":
+        """A request that says which model is used, and where; its prompts are of no account. Otherwise as `checked`."""
+        return cls.checked({"foreground_prompt": "a thing", "background_prompt": "a scene", **values}, called)
+
     def with_seed(self) -> "Request":
         """The same with a seed, drawn where it has none."""
         return self if self.seed is not None else self.model_copy(update={"seed": secrets.randbelow(2**32)})
 
     def varied(self, own: LayerFusionConfig) -> LayerFusionConfig:
-        """The switches of the method: those asked for, or a model's own, with the dial and single ones on top.
+        """The switches of the method: those asked for, or a model's own, with `exact`, the dial and single ones on top.
 
         Raises:
             LayerFusionError: a single one is out of range.
         """
         config = self.config or own
+        if self.exact:
+            config = config.exact()
         if self.harmony is not None:
             config = config.with_harmony(self.harmony)
         single: dict[str, Any] = {"mask": self.mask, "boundary": self.boundary}
         return replace(config, **{name: value for name, value in single.items() if value is not None})
-
-
-def size_of(size: str | None) -> dict[str, int]:
-    """1024x768 → width and height."""
-    if size is None:
-        return {}
-    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", size.strip().lower())
-    if match is None:
-        raise LayerFusionError(f"the size {size!r} is not WIDTHxHEIGHT; write it as 1024x1024.")
-    return {"width": int(match[1]), "height": int(match[2])}
 
 
 def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:

@@ -91,6 +91,7 @@ class Session:
             num_inference_steps=request.steps,
             guidance_scale=request.guidance_scale,
             config=request.varied(own.config),
+            transparency_passes=8 if request.exact else request.transparency_passes,
         )
         self._check_memory(request, inputs.width, inputs.height, inputs.guidance_scale)
         filled = {
@@ -99,6 +100,7 @@ class Session:
             "steps": inputs.num_inference_steps,
             "guidance_scale": float(inputs.guidance_scale),
             "config": inputs.config,
+            "transparency_passes": inputs.transparency_passes,
             "negative_foreground": _first(request.negative_foreground, own.negative_foreground),
             "negative_background": _first(request.negative_background, own.negative_background),
             "batch_size": request.batch_size or 1,
@@ -106,7 +108,8 @@ class Session:
             "dtype": self.dtype,
             "offload": self.offload,
         }
-        return request.with_seed().model_copy(update={**filled, "mask": None, "boundary": None, "harmony": None})
+        settled = {"mask": None, "boundary": None, "harmony": None, "exact": False}
+        return request.with_seed().model_copy(update={**filled, **settled})
 
     def _check_memory(self, request: Request, width: int, height: int, guidance_scale: float) -> None:
         device = torch.device(self.device)

@@ -135,9 +135,11 @@ def run_web(settings: Settings, listening: socket.socket, name: str) -> None:
 
 def run_worker(settings: Settings, name: str) -> None:
     """The worker process."""
+    from layerfusion.allocation import keep_freed_memory
     from layerfusion.threads import settle_threads
 
     settle_threads()
+    keep_freed_memory()
     _set_up_logging()
     from layerfusion.runs.quiet import quiet_libraries
 
