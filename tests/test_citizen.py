@@ -7,11 +7,13 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import AutoencoderTiny, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback, SDXLCFGCutoffCallback
 from peft import LoraConfig
+from safetensors.torch import save_file
 
 from layerfusion import LayerFusionError, LayerFusionPipeline
+from layerfusion.offsets import published_form
 from tests.tiny import INDEPENDENT, PROMPTS, latents_of, quiet, seeded, tiny_components, tiny_pipeline
 
 
@@ -143,6 +145,26 @@ def test_every_way_to_scale_a_lora_agrees():
     close(latents_of(pipe), half)
 
 
+def test_adapters_mix_go_and_act_in_some_blocks_alone():
+    pipe = tiny_pipeline()
+    plain = latents_of(pipe)
+    for name in ("a", "b"):
+        config = LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False)
+        pipe.unet.add_adapter(config, adapter_name=name)
+    pipe.set_adapters(["a", "b"], [0.5, 0.7])
+    mixed = latents_of(pipe)
+    pipe.set_adapters("a")
+    alone = latents_of(pipe)
+    pipe.delete_adapters("b")
+    close(latents_of(pipe), alone, 0)
+    assert pipe.get_list_adapters() == {"unet": ["a"]}
+    assert (mixed - alone).abs().max() > 0.05 and (alone - plain).abs().max() > 0.05
+    pipe.set_adapters("a", {"unet": {"down": 1.0, "mid": 0.0, "up": 0.0}})
+    assert (latents_of(pipe) - alone).abs().max() > 0.01
+    pipe.set_adapters("a", {"unet": {"down": 0.0, "mid": 0.0, "up": 0.0}})
+    close(latents_of(pipe), plain)
+
+
 def test_a_lora_in_a_text_encoder_is_saved_with_it(pipe, tmp_path):
     loaded = quiet(LayerFusionPipeline.from_pretrained(save(pipe, tmp_path)))
     for encoder in (loaded.text_encoder, loaded.text_encoder_2):
@@ -218,6 +240,58 @@ def test_diffusers_finds_the_class_of_a_saved_pipeline(pipe, tmp_path):
     close(latents_of(loaded), latents_of(pipe))
 
 
+def test_variants_types_and_devices_are_as_diffusers_has_them(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path, variant="fp16")
+    assert (tmp_path / "foreground" / "diffusion_pytorch_model.fp16.safetensors").is_file()
+    loaded = quiet(LayerFusionPipeline.from_pretrained(tmp_path, variant="fp16", device_map="cpu"))
+    close(latents_of(loaded), latents_of(pipe), 0)
+    with pytest.raises(OSError, match="diffusion_pytorch_model"):
+        LayerFusionPipeline.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="load the model files of the `variant=fp16`"):
+        LayerFusionPipeline.from_pretrained(save(pipe, tmp_path), variant="fp16")
+    types = {"foreground": torch.bfloat16, "default": torch.float16}
+    typed = LayerFusionPipeline.from_pretrained(tmp_path / "whole", dtype=types)
+    assert typed.foreground.dtype == torch.bfloat16
+    assert typed.unet.dtype == typed.transparent_decoder.dtype == torch.float16
+
+
+def test_another_kind_of_vae_decodes():
+    vae = AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4)
+    pipe = tiny_pipeline(vae=vae.eval())
+    output = pipe(*PROMPTS, num_inference_steps=1, height=64, width=64, output_type="np")
+    assert output.background.shape == (1, 64, 64, 3) and output.foreground.shape == (1, 64, 64, 4)
+
+
+# --- switches ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("on", "off", "changes"),
+    [
+        (lambda pipe: pipe.enable_attention_slicing(1), lambda pipe: pipe.disable_attention_slicing(), False),
+        (lambda pipe: pipe.fuse_qkv_projections(), lambda pipe: pipe.unfuse_qkv_projections(), False),
+        (lambda pipe: pipe.enable_freeu(0.9, 0.2, 1.2, 1.4), lambda pipe: pipe.disable_freeu(), True),
+    ],
+    ids=["slicing", "fused projections", "FreeU"],
+)
+def test_diffusers_switches_act_on_all_streams_and_go(on, off, changes):
+    pipe = tiny_pipeline()
+    plain = latents_of(pipe)
+    on(pipe)
+    changed = (latents_of(pipe) - plain).abs().amax(dim=(1, 2, 3, 4))
+    assert (changed > 0.05).all() if changes else (changed < 1e-4).all()
+    off(pipe)
+    close(latents_of(pipe), plain)
+
+
+def test_weights_may_lie_in_float8():
+    pipe = tiny_pipeline(transparent_decoder=None).to(dtype=torch.bfloat16)
+    plain = latents_of(pipe)
+    pipe.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+    cast = latents_of(pipe)
+    assert cast.isfinite().all() and (cast - plain).abs().max() > 0
+
+
 # --- a UNet distilled for guidance ------------------------------------------------------------------------------------
 
 
@@ -290,6 +364,18 @@ def test_a_compiled_unet_is_one_graph():
     pipe.unet.compile(backend=count, fullgraph=True)
     close(latents_of(pipe, num_inference_steps=2), plain, 0)
     assert len(graphs) == 1
+
+
+def test_a_wrapped_unet_takes_published_files_and_is_fused(pipe, tmp_path):
+    """`pipe.unet = torch.compile(pipe.unet)` gives the UNet's modules other paths; the graphs themselves are above."""
+    save_file(published_form(pipe.foreground, "diffusers", pipe.unet), tmp_path / "foreground.safetensors")
+    sdxl = StableDiffusionXLPipeline(**tiny_components(), add_watermarker=False)
+    with torch.compiler.set_stance("force_eager"):
+        sdxl.unet = torch.compile(sdxl.unet)
+        ours = quiet(LayerFusionPipeline.from_sdxl(sdxl, tmp_path / "foreground.safetensors", None))
+        close(latents_of(ours), latents_of(pipe))
+        ours.fuse_foreground()
+        close(latents_of(ours, config=INDEPENDENT), latents_of(pipe, config=INDEPENDENT), 1e-3)
 
 
 # --- embeddings -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import ControlNetModel, StableDiffusionXLControlNetPipeline, StableDiffusionXLPipeline
 
-from layerfusion import Control, LayerFusionError, LayerFusionPipeline
+from layerfusion import Control, Foreground, LayerFusionError, LayerFusionPipeline
 from tests.tiny import INDEPENDENT, PROMPTS, latents_of, quiet, seeded, tiny_components, tiny_foreground, tiny_pipeline
 
 
@@ -114,6 +114,28 @@ def test_several_controlnets(nets):
     close(latents_of(pipe, config=INDEPENDENT, **given), expected)
 
 
+def test_each_of_several_foregrounds_follows_its_own_picture(pipe, nets):
+    """A stream for each, the farthest first; one without a picture is left to its prompt."""
+    fox = Foreground(PROMPTS[0], seed=0, control=Control(picture(0), 0.7))
+    bear = Foreground("a bear", z=-1.0, seed=0, control=Control(picture(1), end=0.4))
+    owl = Foreground("an owl", seed=0)
+    arguments = {"num_inference_steps": 3, "guidance_scale": 4.0, "height": 64, "width": 64, "config": INDEPENDENT}
+
+    def foregrounds(each, scene=PROMPTS[1], **more):
+        run = {"generator": seeded(), "output_type": "latent"} | arguments | more
+        return pipe(foregrounds=each, background_prompt=scene, **run).foreground
+
+    streams = foregrounds([fox, bear, owl])
+    controls = {"controlnet_conditioning_scale": 0.7}, {"control_guidance_end": 0.4}, {}
+    for stream, one, run in zip(streams, (bear, fox, owl), (controls[1], controls[0], controls[2]), strict=True):
+        image = None if one.control is None else one.control.image
+        close(stream, sdxl_run(one.prompt, True, nets[0], image, **run))
+    # Of two pairs, each with a list of its own, every triplet is as it is alone.
+    other = Foreground("a duck", control=Control(picture(2), 0.7))
+    pairs = foregrounds([[fox], [other]], [PROMPTS[1]] * 2, generator=[seeded(1), seeded(2)])
+    close(pairs[1:], foregrounds([other], generator=[seeded(2)]))
+
+
 def test_the_prior_pass_follows_the_picture_too(pipe):
     run = {"num_inference_steps": 1, "height": 64, "width": 64, "output_type": "latent", "return_maps": True}
     plain, controlled = (
@@ -163,3 +185,17 @@ def test_what_does_not_fit_gets_a_sentence(pipe):
     ):
         with pytest.raises(LayerFusionError, match=sentence):
             latents_of(given, background_control=control)
+
+
+def test_controls_of_foregrounds_that_do_not_fit_get_a_sentence(pipe):
+    one = Control(picture(0))
+    with_one, without = Foreground("a fox", control=one), Foreground("a duck")
+    another = Foreground("a duck", control=Control(picture(1), end=0.5))
+    for given, each, more, sentence in (
+        (tiny_pipeline(), [with_one], {}, "the pipeline has no controlnet; give it to"),
+        (pipe, [without], {"foreground_control": one}, "give each of them its own control"),
+        (pipe, [[with_one], [without]], {}, "control differs from pair to pair; give all pairs one"),
+        (pipe, [[with_one], [another]], {}, "control differs from pair to pair"),
+    ):
+        with pytest.raises(LayerFusionError, match=sentence):
+            given(foregrounds=each, background_prompt="a pond", num_inference_steps=1, **more)

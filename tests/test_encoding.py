@@ -147,6 +147,35 @@ def test_pictures_are_saved_with_what_sees_them(pipe, tmp_path):
     torch.testing.assert_close(latents_of(loaded, **run), latents_of(pipe, **run), atol=1e-4, rtol=1e-4)
 
 
+def test_processors_beside_an_adapter_say_what_they_are(pipe):
+    """They are printed in errors, and by whoever looks at a UNet on the way."""
+    printed = []
+
+    def look(module, args):
+        printed.extend(map(repr, module.attn_processors.values()))
+
+    hook = pipe.unet.register_forward_pre_hook(look)
+    latents_of(pipe, foreground_ip_adapter_image=picture(0), num_inference_steps=1)
+    hook.remove()
+    assert all("StreamProcessor" in text for text in printed) and len(printed) == 2 * len(pipe.unet.attn_processors)
+
+
+def test_a_face_is_an_embedding():
+    """IP-Adapter FaceID projects an embedding of a face instead of a picture's."""
+    pipe, generator = tiny_pipeline(), seeded(6)
+    cross = pipe.unet.config.cross_attention_dim
+    shapes = {"proj.0.weight": (24, 12), "proj.0.bias": (24,), "proj.2.weight": (4 * cross, 24)}
+    shapes |= {"proj.2.bias": (4 * cross,), "norm.weight": (cross,), "norm.bias": (cross,)}
+    projection = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    pipe.unet._load_ip_adapter_weights([tiny_ip_adapter(pipe.unet) | {"image_proj": projection}])
+    plain = latents_of(tiny_pipeline(), config=INDEPENDENT)
+    faces = {"foreground_ip_adapter_image_embeds": [torch.randn(2, 1, 1, 12, generator=generator)]}
+    for scale, acts in ((0.0, False), (0.8, True)):
+        pipe.set_ip_adapter_scale(scale)
+        changed = (latents_of(pipe, config=INDEPENDENT, **faces) - plain).abs().amax(dim=(1, 2, 3, 4)) > 1e-3
+        assert changed.tolist() == [acts, False, False]
+
+
 def test_pictures_and_adapters_belong_together(pipe):
     image = picture(0)
     with pytest.raises(LayerFusionError, match="the UNet carries an IP-Adapter; give foreground_ip_adapter_image"):

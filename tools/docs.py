@@ -78,7 +78,9 @@ def options(command: str) -> str:
         if not each.opts[0].startswith("-") or "--help" in each.opts:
             continue
         names = ", ".join(f"`{name}`" for name in (*each.opts, *each.secondary_opts))
-        values = ", ".join(f"`{choice}`" for choice in get_args(each.type_descriptor.annotation) if choice)
+        values = ", ".join(
+            f"`{choice}`" for choice in get_args(each.type_descriptor.annotation) if isinstance(choice, str)
+        )
         default = f"`{each.default}`" if each.default not in (None, False, [], ()) and each.show_default else ""
         said = str(each.help) + (f" One of {values}." if values else "") + (f" Default {default}." if default else "")
         rows.append((names, said))

@@ -38,7 +38,7 @@ from layerfusion.decoding import decode_picture
 from layerfusion.drawing import Tile, picture_of, sheet
 from layerfusion.evaluation.measures import bootstrap, interior, wholeness
 from layerfusion.files import atomic_write
-from layerfusion.models import defaults_for, load_pipeline, model_folder, read_vocabulary
+from layerfusion.models import defaults_for, load_pipeline, vocabulary_of
 from layerfusion.relighting import relight
 from recipes.mini import checks, frontier, layered_page, stacks
 from recipes.mini.held import encode_picture, harmonize
@@ -365,9 +365,8 @@ def main() -> None:
     args = parsed()
     pipe = load_pipeline(args.model)
     pipe.set_progress_bar_config(disable=True)
-    defaults, folder = defaults_for(args.model), model_folder(args.model)
-    known = read_vocabulary(folder) if folder else None
-    world = known_world(pipe.default_sample_size * pipe.vae_scale_factor, args.build, known)
+    defaults = defaults_for(args.model)
+    world = known_world(pipe.default_sample_size * pipe.vae_scale_factor, args.build, vocabulary_of(args.model))
     config = None if args.config is None else LayerFusionConfig.from_dict(args.config)
     sampling = Sampling(defaults.steps, defaults.guidance_scale, batch=6, passes=args.passes)
 

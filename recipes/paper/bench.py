@@ -18,7 +18,7 @@ from layerfusion import LayerFusionConfig, LayerFusionOutput, LayerFusionPipelin
 from layerfusion.evaluation import paper
 from layerfusion.evaluation.measures import bootstrap
 from layerfusion.files import atomic_write
-from layerfusion.models import load_pipeline, model_folder, read_vocabulary
+from layerfusion.models import load_pipeline, vocabulary_of
 from recipes.paper.kept import Measure, Pictures, heading, keep, write_page
 
 STREAMS = ("foreground", "background", "blended", "composite")
@@ -74,8 +74,7 @@ class Bench:
         args = parser.parse_args(arguments)
         pipe = load_pipeline(args.model)
         pipe.set_progress_bar_config(disable=True)
-        folder = model_folder(args.model)
-        any_words = folder is None or read_vocabulary(folder) is None
+        any_words = vocabulary_of(args.model) is None
         numbers = tuple(range(args.seed, args.seed + args.seeds))
         return cls(pipe, args.model, any_words, numbers, args.batch, Pictures(args.work / name, args.model), args.out)
 

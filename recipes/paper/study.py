@@ -15,7 +15,7 @@ from rich.progress import track
 
 from layerfusion.evaluation import paper
 from layerfusion.files import atomic_folder
-from layerfusion.models import load_pipeline, model_folder, read_vocabulary
+from layerfusion.models import load_pipeline, vocabulary_of
 
 
 def main() -> None:
@@ -27,8 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     pipe = load_pipeline(args.model)
     pipe.set_progress_bar_config(disable=True)
-    folder = model_folder(args.model)
-    pairs = paper.figure("study").pairs(folder is None or read_vocabulary(folder) is None)
+    pairs = paper.figure("study").pairs(vocabulary_of(args.model) is None)
     for k, (foreground, background) in enumerate(track(pairs, "triplets")):
         where = args.out / "layerfusion" / f"{k:02}"
         if where.exists():

@@ -5,7 +5,7 @@ anything is blended.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,6 +38,22 @@ class Control:
     def at(self, step: int, steps: int) -> float:
         """Its scale at a step (counted from 0) of `steps`."""
         return self.scale if self.start <= step / steps and (step + 1) / steps <= self.end else 0.0
+
+
+def joined(of_pairs: Sequence[Control | Sequence[Control] | None]) -> list[Control] | None:
+    """What a stream follows, from what it follows in each pair of prompts; one entry stands for all of them.
+
+    Raises:
+        LayerFusionError: some pairs have none, or others, or other settings: they are denoised together.
+    """
+    each = [[control] if isinstance(control, Control) else list(control or []) for control in of_pairs]
+    if len(each) == 1:
+        return each[0] or None
+    if len({tuple((one.scale, one.start, one.end) for one in controls) for controls in each}) > 1:
+        raise LayerFusionError(
+            "a foreground's control differs from pair to pair; give all pairs one, with the same scale, start and end."
+        )
+    return [replace(alike[0], image=[one.image for one in alike]) for alike in zip(*each, strict=True)] or None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from layerfusion.errors import LayerFusionError
 
 if TYPE_CHECKING:
+    from layerfusion.controls import Control
     from layerfusion.given import Picture
 
 Box = tuple[float, float, float, float]
@@ -27,6 +28,8 @@ class Foreground:
         flip: Whether it is mirrored left to right.
         negative_prompt: What to steer away from; the call's own where None.
         seed: Of its noise; None takes the triplet's own seed on.
+        control: A picture that the pipeline's `controlnet` makes it follow, or one for each of several ControlNets; in
+            its own frame, which goes into the box afterwards.
 
     Raises:
         LayerFusionError: the prompt is empty, or the box is none.
@@ -39,6 +42,7 @@ class Foreground:
     flip: bool = False
     negative_prompt: str | None = None
     seed: int | None = None
+    control: "Control | Sequence[Control] | None" = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str) or not self.prompt.strip():

@@ -9,7 +9,7 @@ import torch
 from diffusers.image_processor import PipelineImageInput
 from torch import Tensor
 
-from layerfusion.controls import Control, Controls
+from layerfusion.controls import Control, Controls, joined
 from layerfusion.defaults import Defaults, check_size
 from layerfusion.errors import LayerFusionError
 from layerfusion.foregrounds import MAX_FOREGROUNDS, Foreground, farthest_first
@@ -189,10 +189,17 @@ class Inputs:
 
     @property
     def controlled(self) -> dict[str, Control | Sequence[Control]]:
-        """By stream, what a ControlNet makes it follow."""
-        of_streams = [(name, self.foreground_control) for name in self.layout.foregrounds]
-        of_streams += [(name, self.background_control) for name in self.layout.plain]
-        return {name: control for name, control in of_streams if control is not None}
+        """By stream, what a ControlNet makes it follow; of several foregrounds each its own.
+
+        Raises:
+            LayerFusionError: there is a list of foregrounds for each pair, and their controls do not go together.
+        """
+        own: list[Control | Sequence[Control] | None] = [self.foreground_control]
+        if self.subjects:
+            own = [joined([one.control for _, one in stream]) for stream in self.subjects]
+        of_streams = dict(zip(self.layout.foregrounds, own, strict=True))
+        of_streams |= dict.fromkeys(self.layout.plain, self.background_control)
+        return {name: control for name, control in of_streams.items() if control is not None}
 
     def controls(self, model: Any, device: torch.device) -> Controls | None:
         """What steers the streams by a ControlNet `model`, if anything does; errors as for `Controls.of`."""
@@ -271,14 +278,17 @@ class Inputs:
             raise LayerFusionError("foregrounds are none; give a list of Foreground, or one list for each pair.")
         if len({len(foregrounds) for foregrounds in each}) > 1 or not 1 <= len(each[0]) <= MAX_FOREGROUNDS:
             raise LayerFusionError(f"give 1 to {MAX_FOREGROUNDS} foregrounds, and as many for each pair.")
+        if self.foreground_control is not None:
+            raise LayerFusionError("foreground_control is beside foregrounds; give each of them its own control.")
         single = ("foreground_prompt", "foreground_prompt_embeds", "foreground_image", "blended_image", "mask")
-        beside = [name for name in (*single, "foreground_control") if getattr(self, name) is not None]
+        beside = [name for name in single if getattr(self, name) is not None]
         if beside:
             raise LayerFusionError(f"foregrounds are given beside {beside[0]}; give one of them.")
 
     def _check_components(self, absent: Collection[str]) -> None:
         """Raise a LayerFusionError where a component that this run needs is absent."""
-        controlled = any(x is not None for x in (self.foreground_control, self.background_control))
+        own = [one.control for stream in self.subjects for _, one in stream]
+        controlled = any(x is not None for x in (self.foreground_control, self.background_control, *own))
         prompted = any(x is not None for x in (self.foreground_prompt, self.foregrounds, self.background_prompt))
         needed = {
             "give it to from_pretrained": ["unet", "foreground", *(["controlnet"] if controlled else [])],

@@ -237,7 +237,7 @@ class LayerFusionPipeline(
                 on the UNet, a picture, or a list of them, that the stream attends to; embeddings as SDXL takes them.
                 Background means background and blended picture. A stream without one is left to its prompt.
             foreground_control, background_control: A picture that the `controlnet` makes the stream follow, or a list
-                with one for each of several ControlNets.
+                with one for each of several ControlNets; of several `foregrounds` each has its own.
             cross_attention_kwargs: {"scale": …}, how strongly LoRAs on the UNet and the text encoders act;
                 {"ip_adapter_masks": […]}, where pictures for IP-Adapters act, in every stream that is given them.
             config: The switches of the method; the model's own where None. `LayerFusionConfig.paper()` is the paper's.

@@ -19,11 +19,11 @@ from layerfusion.foregrounds import Foreground
 from layerfusion.layers import Layer, LayerStack
 from layerfusion.layers.composite import Blend
 from layerfusion.layers.effects import cleared
+from layerfusion.layers.stack import UNLIT
 from layerfusion.output import LayerFusionOutput
 from layerfusion.pipeline import LayerFusionPipeline
 from layerfusion.relighting import RelitSubject, linear_of_srgb, relight_several, srgb_of_linear
 
-UNLIT = " (unlit)"
 BLENDED = "blended"
 
 

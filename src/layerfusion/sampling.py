@@ -120,12 +120,13 @@ class Sampler:
         rows = torch.cat([inputs[names.index(name)] for name in layout.names for _ in range(layout.halves_of(name))])
         config = self.joint.config
         meets = BLENDED in layout.names
+        following = min(i + 1, len(self.timesteps) - 1)  # the last step is as the one before it: no graph of its own
         joint_pass = UNetPass(
             self.layout,
             size=(rows.shape[-2], rows.shape[-1]),
             eos=self.conditions.eos,
             blend=config.blends_at(i, len(self.timesteps)) and meets,
-            take_structure=config.blend and meets and not config.passes_at(i + 1, len(self.timesteps)),
+            take_structure=config.blend and meets and not config.passes_at(following, len(self.timesteps)),
             observer=None if self.maps is None else Observer(),
             pictured=self.conditions.pictured,
             hidden=self.holds.hidden if self.holds else None,

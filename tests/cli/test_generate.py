@@ -541,7 +541,7 @@ def test_a_picture_is_taken_apart_by_its_mask(model: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("a pond", "--foreground", "a fox", "--at", "0,0,1"), "is not four numbers"),
+        (("a pond", "--foreground", "a fox", "--at", "0,0,1"), "--at '0,0,1' is not 4 numbers"),
         (("a pond", "--foreground", "a fox", "--at", "0,0,2,1"), "reaches out of the scene"),
         (("a pond", "--foreground", "a fox", "--at", "all", "--at", "all"), "2 times for 1 foregrounds"),
         (("a fox", "a pond", "--foreground", "a bear"), "beside --foreground"),

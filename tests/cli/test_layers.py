@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 from typer.testing import CliRunner
 
 from layerfusion.cli import app
-from layerfusion.cli.errors import handle_errors
-from layerfusion.errors import LayerFusionError
 from layerfusion.layers import Layer, LayerStack, read, write
 from tests.layers.stacks import assert_same, example_stack, lit_stack
 from tests.layers.test_roundtrip import triplet_folder
@@ -168,19 +165,6 @@ def test_losses_are_notes(tmp_path: Path) -> None:
     source = write(example_stack(), tmp_path / "stack")
     said = run("export", source, "--to", tmp_path / "a.pptx")
     assert "note: PowerPoint has no multiply mode" in said
-
-
-def test_errors_and_interrupts_have_their_own_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(error: BaseException) -> None:
-        raise error
-
-    for error, code in ((LayerFusionError("No [bold] such thing."), 2), (KeyboardInterrupt(), 130)):
-        with pytest.raises(typer.Exit) as caught:
-            handle_errors(fail)(error)
-        assert caught.value.exit_code == code
-    captured = capsys.readouterr()
-    assert captured.err == "error: No [bold] such thing.\nstopped\n"
-    assert captured.out == ""
 
 
 def test_the_manifest_is_plain(triplet: Path, tmp_path: Path) -> None:

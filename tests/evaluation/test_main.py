@@ -21,7 +21,7 @@ def test_a_system_is_measured_and_its_results_are_written(tmp_path: Path) -> Non
     assert found["system"] == "mine" and found["set"] == "squares 3" and len(found["digest"]) == 64
     assert found["measures"]["background kept"]["value"] == 60
     done = CliRunner().invoke(app, ["light", "--system", str(system), "--set", str(tmp_path)])
-    assert done.exit_code == 1 and "holds no light benchmark" in done.output
+    assert done.exit_code == 2 and "holds no light benchmark" in done.output
 
 
 def test_a_study_from_folders_to_its_result(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_study_from_folders_to_its_result(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, words).exit_code == 0
     assert page.read_text().count("data:image/webp") == 12
     again = CliRunner().invoke(app, words)
-    assert again.exit_code == 1 and "exists" in again.output
+    assert again.exit_code == 2 and "exists" in again.output
     known = json.loads(key.read_text())
     files = [answers_file(tmp_path, known, f"p{k}", {"ours": 3 + k % 3, "theirs": 2}) for k in range(5)]
     results = tmp_path / "results.json"
@@ -46,4 +46,4 @@ def test_a_study_from_folders_to_its_result(tmp_path: Path) -> None:
     assert done.exit_code == 0 and "ours − theirs: +1.800" in done.output
     assert json.loads(results.read_text())["methods"]["ours"]["mean"] == pytest.approx(3.8)
     done = CliRunner().invoke(app, ["ratings", str(files[0]), "--key", str(page)])
-    assert done.exit_code == 1 and "is no key of a study" in done.output
+    assert done.exit_code == 2 and "is no key of a study" in done.output

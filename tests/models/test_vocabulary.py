@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.models import vocabulary_of
 from layerfusion.models.vocabulary import Vocabulary, article, plural, read_vocabulary, split
 
 KNOWN = {
@@ -101,4 +102,10 @@ def test_a_broken_vocabulary_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_a_vocabulary_is_read_from_the_models_index(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"vocabulary": KNOWN}))
-    assert read_vocabulary(tmp_path) == Vocabulary.from_dict(KNOWN)
+    assert read_vocabulary(tmp_path) == vocabulary_of(str(tmp_path)) == Vocabulary.from_dict(KNOWN)
+
+
+def test_a_model_elsewhere_has_none_and_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    assert vocabulary_of("somebody/some-model") is None
+    with pytest.raises(LayerFusionError, match="holds no model"):
+        vocabulary_of(str(tmp_path))

@@ -3,13 +3,17 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 from typer.testing import CliRunner
 
-from layerfusion import LayerFusionConfig, LayerFusionError
+from layerfusion import LayerFusionConfig, LayerFusionError, LayerFusionPipeline
 from layerfusion.cli import app
+from layerfusion.inputs import Inputs
+from layerfusion.prompts import Conditions
 from layerfusion.runs import Progress, Record, Request, Session, Target, generate
+from layerfusion.runs.pictures import asked_of_the_pipeline
 from tests.models.tiny_files import tiny_pipeline
 
 
@@ -64,6 +68,44 @@ def test_the_pipeline_alone_gives_the_same_pixels(request_: Request, session: Se
     assert {name: p.tobytes() for name, p in output.triplet().pictures().items()} == {
         name: p.tobytes() for name, p in ours.pictures().items()
     }
+
+
+def test_the_prompt_walks_from_the_request_to_the_unet_in_typed_values(
+    request_: Request, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[tuple[str, list[str], str]] = []
+
+    def watch(of: type, name: str) -> None:
+        original = getattr(of, name)
+
+        def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+            result = original(self, *args, **kwargs)
+            walked.append((name, [type(each).__name__ for each in args], type(result).__name__))
+            return result
+
+        monkeypatch.setattr(of, name, watched)
+
+    watch(Session, "completed")
+    for name in ("check_inputs", "encode", "prepare", "decode"):
+        watch(LayerFusionPipeline, name)
+    (_,) = generate(session, request_.model_copy(update={"count": 1}))
+    ways = [(name, args[:2], made) for name, args, made in walked]
+    assert ways == [
+        ("check_inputs", [], "Inputs"),  # of the request's own values
+        ("completed", ["Request"], "Request"),
+        ("check_inputs", [], "Inputs"),
+        ("encode", ["Inputs"], "Conditions"),
+        ("prepare", ["Inputs", "Conditions"], "Sampler"),
+        ("decode", ["Tensor", "str"], "LayerFusionOutput"),
+    ]
+    hints = get_type_hints(asked_of_the_pipeline)["return"], Inputs, Conditions
+    untyped = [
+        name
+        for of in hints
+        for name, hint in get_type_hints(of).items()
+        if "Any" in str(hint) and name != "cross_attention_kwargs"  # as diffusers' pipelines have it
+    ]
+    assert untyped == []
 
 
 def test_a_completed_request_leaves_nothing_open(request_: Request, session: Session) -> None:

@@ -7,7 +7,7 @@ import typer
 
 import layerfusion
 from layerfusion.allocation import keep_freed_memory
-from layerfusion.cli.errors import OneSentence, handle_errors
+from layerfusion.program import OneSentence
 from layerfusion.threads import settle_threads
 
 settle_threads()
@@ -33,7 +33,7 @@ class Commands(OneSentence):
         if cmd_name in COMMANDS and cmd_name not in self.commands:
             alone = typer.Typer(add_completion=False)
             command = getattr(import_module(f"layerfusion.cli.{COMMANDS[cmd_name]}"), cmd_name)
-            alone.command(cmd_name)(handle_errors(command))
+            alone.command(cmd_name)(command)
             self.commands[cmd_name] = typer.main.get_command(alone)
         return super().get_command(ctx, cmd_name)
 

@@ -9,9 +9,6 @@ from layerfusion.cli.options import option_name, takes_a_model
 from layerfusion.runs import Request
 from layerfusion.runs.quiet import quiet_libraries
 
-# What is made with the model, its own vocabulary decides.
-PROMPTS = {"foreground_prompt": "a thing", "background_prompt": "a scene"}
-
 
 @takes_a_model
 def doctor(
@@ -24,7 +21,7 @@ def doctor(
     with RunBar() as bar, quiet_libraries():
         from layerfusion.runs import checkup
 
-        report, well = checkup.doctor(Request.checked(PROMPTS | asked, option_name), seed, bar)
+        report, well = checkup.doctor(Request.of_model(asked, option_name), seed, bar)
     typer.echo(report)
     raise typer.Exit(0 if well else 1)
 
@@ -40,5 +37,5 @@ def calibrate(
     with RunBar() as bar, quiet_libraries():
         from layerfusion.runs import checkup
 
-        report = checkup.calibrate(Request.checked(PROMPTS | asked, option_name), count, seed, save, bar)
+        report = checkup.calibrate(Request.of_model(asked, option_name), count, seed, save, bar)
     typer.echo(report)

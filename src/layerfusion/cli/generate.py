@@ -11,14 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from layerfusion.cli.console import RunBar
-from layerfusion.cli.errors import note
 from layerfusion.cli.options import described, option_name, takes_a_request
+from layerfusion.program import note
 from layerfusion.runs import Record, Request, Target, default_folder, plan_targets, reserved
-from layerfusion.runs.foregrounds import with_foregrounds
 from layerfusion.runs.quiet import quiet_libraries
 from layerfusion.runs.record import requested
-from layerfusion.runs.request import size_of
 from layerfusion.runs.targets import CONTENTS
+from layerfusion.runs.words import width_and_height, with_foregrounds
 
 
 def _output(help: str, *names: str, **more: Any) -> Any:
@@ -63,7 +62,7 @@ def generate(
     Writes foreground, background, blended, composite (plain alpha blending), relit, shadow, light and layered as PNGs,
     and triplet.json.
     """
-    given = {name: value for name, value in asked.items() if value is not None} | size_of(size)
+    given = {name: value for name, value in asked.items() if value is not None} | width_and_height(size)
     given = with_foregrounds(given, foreground or [], at or [], foreground_image or [])
     record = Record.read(source) if source else None
     request = requested(given, record, option_name).with_seed()

@@ -1,7 +1,6 @@
 """The commands on layers: export, edit, composite, show."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from layerfusion.errors import LayerFusionError
-from layerfusion.files import atomic_write, check_png, look
-from layerfusion.layers import FORMATS, Affine, Layer, LayerStack, check_writable, read, write, write_all
+from layerfusion.files import atomic_write, check_png
+from layerfusion.layers import FORMATS, Layer, LayerStack, check_writable, edited, read, write, write_all
 from layerfusion.layers.formats.flat import ENDINGS, save_picture
 from layerfusion.layers.limits import decode
 from layerfusion.layers.sheet import contact_sheet
 from layerfusion.runs.quiet import quiet_libraries
+from layerfusion.runs.words import numbers
 
 Source = Annotated[
     Path, typer.Argument(help="A triplet's folder, a folder of PNGs with stack.json, a .psd, .ora or .html.")
@@ -34,7 +34,7 @@ def export(
 ) -> None:
     """Write layers to another format: Photoshop, Krita, PowerPoint, a web page, one flat picture."""
     for target in to:
-        _check_target(target, overwrite)
+        check_writable(target, overwrite)
     for target in write_all(read(source), to, overwrite):
         _done(target)
 
@@ -43,8 +43,8 @@ def edit(
     source: Source,
     layer: Annotated[str, typer.Option(help="The layer's name, or its number: 0 is the lowest.")],
     out: Annotated[Path, typer.Option(help=f"Where to; the ending tells the format: {TARGETS}.")],
-    move: Annotated[str | None, typer.Option(help="Right and down, in pixels: 40,-20.")] = None,
-    scale: Annotated[str | None, typer.Option(help="About its middle: 0.8, or across and down: 0.8,1.2.")] = None,
+    move: Annotated[str, typer.Option(help="Right and down, in pixels: 40,-20.")] = "0,0",
+    scale: Annotated[str, typer.Option(help="About its middle: 0.8, or across and down: 0.8,1.2.")] = "1",
     rotate: Annotated[float, typer.Option(help="Degrees clockwise, about its middle.")] = 0.0,
     flip: Annotated[bool, typer.Option("--flip", help="Mirror left to right.")] = False,
     flip_vertical: Annotated[bool, typer.Option("--flip-vertical", help="Mirror upside down.")] = False,
@@ -69,34 +69,24 @@ def edit(
     overwrite: Overwrite = False,
 ) -> None:
     """Change one layer: reset, new pixels, flip, scale, rotate, move, in this order. Its group moves along."""
-    _check_target(out, overwrite)
-    stack = read(source)
-    named = any(one.name == layer for one in stack)
-    key = int(layer) if layer.isdecimal() and len(layer) < 10 and not named else layer
-    factors = None if scale is None else _numbers(scale, "--scale", (1, 2), "0.8, or as 0.8,1.2")
-    step = None if move is None else _numbers(move, "--move", (2,), "40,-20")
-
-    def change(layer: Layer) -> Layer:
-        if flip:
-            layer = layer.flipped()
-        if flip_vertical:
-            layer = layer.flipped(vertical=True)
-        if factors is not None:
-            layer = layer.scaled(factors[0], factors[-1])
-        layer = layer.rotated(rotate)
-        return layer if step is None else layer.moved(*step)
-
-    if reset:
-        stack = stack.edited(key, lambda layer: replace(layer, placement=Affine()), alone)
-    if picture is not None:
-        # Fitted into its own rectangle, so nothing else moves.
-        pixels, unlit = decode(picture, str(picture)), f"{stack[key].name} (unlit)"
-        stack[key] = stack[key].with_pixels(pixels)
-        if reblend and any(one.name == unlit for one in stack):
-            stack[unlit] = stack[unlit].with_pixels(pixels)
-    stack = stack.edited(key, change, alone)
-    given: dict[str, Any] = {"opacity": opacity, "blend": blend, "visible": visible, "name": rename}
-    stack[key] = replace(stack[key], **{field: value for field, value in given.items() if value is not None})
+    check_writable(out, overwrite)
+    stack = edited(
+        read(source),
+        layer,
+        reset=reset,
+        pixels=None if picture is None else decode(picture, str(picture)),
+        also_unlit=reblend,
+        flip=flip,
+        flip_vertical=flip_vertical,
+        scale=numbers(scale, "--scale", (1, 2), "0.8, or as 0.8,1.2"),
+        rotate=rotate,
+        move=numbers(move, "--move", (2,), "40,-20"),
+        alone=alone,
+        opacity=opacity,
+        blend=blend,
+        visible=visible,
+        name=rename,
+    )
     if reblend:
         stack = _blended_again(stack, prompts=foreground, background_prompt=background, strength=strength, model=model)
     _done(write(stack, out, overwrite))
@@ -120,7 +110,7 @@ def composite(
     """Flatten the visible layers to one picture."""
     if out.suffix.lower() not in ENDINGS:
         raise LayerFusionError(f"{out} is no flat picture's format known here; end it in {', '.join(ENDINGS)}.")
-    _check_target(out, overwrite)
+    check_writable(out, overwrite)
     stack = read(source)
     if background is not None:
         colour = Image.new("RGBA", stack.size, _colour(background))
@@ -170,26 +160,6 @@ def _cells(number: int, layer: Layer) -> dict[str, str]:
         "blend": layer.blend,
         "shown": f"{layer.opacity:.0%}" if layer.visible else "hidden",
     }
-
-
-def _check_target(path: Path, overwrite: bool) -> None:
-    """Refuse before any work what would be refused after it."""
-    if path.suffix.lower() not in ENDINGS:
-        check_writable(path)
-    if look(path) is not None and not overwrite and not (path.is_dir() and not any(path.iterdir())):
-        raise LayerFusionError(f"{path} already exists; choose another name or add --overwrite.")
-
-
-def _numbers(text: str, option: str, counts: tuple[int, ...], example: str) -> list[float]:
-    """Comma-separated numbers of an option."""
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in counts:
-        wanted = " or ".join(map(str, counts))
-        raise LayerFusionError(f"{option} {text!r} is not {wanted} numbers; write it as {example}.")
-    return numbers
 
 
 def _colour(text: str) -> tuple[int, ...]:

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from layerfusion.cli.doctor import PROMPTS
 from layerfusion.cli.options import option_name, takes_a_model
 from layerfusion.runs import Request
 from layerfusion.serve.settings import Settings
@@ -25,7 +24,7 @@ def studio(
     **asked: Any,
 ) -> None:
     """Open the studio in a browser: for this machine alone, and without network."""
-    settings = Settings(data.expanduser().absolute(), Request.checked(PROMPTS | asked, option_name))
+    settings = Settings(data.expanduser().absolute(), Request.of_model(asked, option_name))
     start(settings, "127.0.0.1", port, _say, browser)
 
 
@@ -50,7 +49,7 @@ def serve(
     """Answer HTTP: pictures and layers for other programs, and the studio's page."""
     settings = Settings(
         data.expanduser().absolute(),
-        Request.checked(PROMPTS | asked, option_name),
+        Request.of_model(asked, option_name),
         token=read_token(token_file),
         hosts=(host, *(allow_host or ())),
         queue=queue,

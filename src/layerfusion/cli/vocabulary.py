@@ -13,7 +13,7 @@ from rich.text import Text
 from layerfusion.cli.console import RunBar
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write, check_png, claimed
-from layerfusion.models import Vocabulary, model_folder, read_vocabulary
+from layerfusion.models import Vocabulary, vocabulary_of
 from layerfusion.runs import Request
 from layerfusion.runs.foregrounds import MAX_SEED
 from layerfusion.runs.quiet import quiet_libraries
@@ -30,10 +30,7 @@ def vocabulary(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the sheet if it exists.")] = False,
 ) -> None:
     """List what the embedded model knows: objects by group, colours, scenes, styles."""
-    folder = model_folder(model)
-    known = read_vocabulary(folder) if folder else None
-    if folder is not None and not (folder / "model_index.json").is_file():
-        raise LayerFusionError(f"{folder} holds no model; choose another with --model.")
+    known = vocabulary_of(model)
     if known is None:
         raise LayerFusionError(f"{model} carries no vocabulary: it takes any words, or is not on this machine.")
     if sheet is not None:
@@ -44,12 +41,9 @@ def vocabulary(
         _print(known)
     if sheet is not None:
         with claimed(sheet), RunBar() as bar, quiet_libraries():
-            from layerfusion.runs import Session
             from layerfusion.runs.vocabulary_sheet import vocabulary_sheet
 
-            # Any prompts will do: it is the model that the request names.
-            request = Request(foreground_prompt="anything", background_prompt="anywhere", model=model)
-            drawn = vocabulary_sheet(Session.open(request, listener=bar), steps, seed, bar)
+            drawn = vocabulary_sheet(Request.of_model({"model": model}), steps, seed, bar)
         with atomic_write(sheet, overwrite) as temporary:
             drawn.save(temporary, "PNG")
         typer.echo(f"{sheet}")

@@ -1,8 +1,6 @@
 """`python -m layerfusion.evaluation`: measure a system of one's own, on truth or on datasets; run the user study."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +12,11 @@ from rich.table import Table
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write
+from layerfusion.program import OneSentence
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=OneSentence, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 SystemFile = Annotated[Path, typer.Option(help="A Python file with the function that the benchmark calls.")]
 Results = Annotated[Path | None, typer.Option("--json", help="Also write the results here.")]
 
@@ -29,11 +30,10 @@ def light(
     """Light against truth: compose(foreground, background) or harmonize(composite, mask) in a file."""
     from layerfusion.evaluation.light import LightSet, answer_of, load_system, measure_case, summary
 
-    with in_one_sentence():
-        cases, runs = LightSet(cases_from), load_system(system)
-        told = track(cases, "cases", len(cases), console=Console(stderr=True))
-        rows = summary([measure_case(case, answer_of(runs, case, system.name)) for case in told])
-        show(system.stem, rows, results, {"set": f"{cases.name} {cases.version}", "digest": cases.digest})
+    cases, runs = LightSet(cases_from), load_system(system)
+    told = track(cases, "cases", len(cases), console=Console(stderr=True))
+    rows = summary([measure_case(case, answer_of(runs, case, system.name)) for case in told])
+    show(system.stem, rows, results, {"set": f"{cases.name} {cases.version}", "digest": cases.digest})
 
 
 @app.command()
@@ -46,16 +46,15 @@ def study(
     """The page of the paper's user study, of the triplets of two or more methods."""
     from layerfusion.evaluation.user_study import build, read_items
 
-    with in_one_sentence():
-        given = [each.partition("=") for each in method]
-        if any(not (name and folder) for name, _, folder in given):
-            raise LayerFusionError("each --method is NAME=FOLDER; write it so.")
-        page, key = build([item for name, _, folder in given for item in read_items(name, Path(folder))], seed)
-        behind = out.with_name(f"{out.stem}-key.json")
-        for path, text in ((out, page), (behind, json.dumps(key, indent=1, ensure_ascii=False) + "\n")):
-            with atomic_write(path, overwrite) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        typer.echo(f"{out}: {len(key['items'])} triplets\n{behind}: which is whose; keep it from those who rate")
+    given = [each.partition("=") for each in method]
+    if any(not (name and folder) for name, _, folder in given):
+        raise LayerFusionError("each --method is NAME=FOLDER; write it so.")
+    page, key = build([item for name, _, folder in given for item in read_items(name, Path(folder))], seed)
+    behind = out.with_name(f"{out.stem}-key.json")
+    for path, text in ((out, page), (behind, json.dumps(key, indent=1, ensure_ascii=False) + "\n")):
+        with atomic_write(path, overwrite) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    typer.echo(f"{out}: {len(key['items'])} triplets\n{behind}: which is whose; keep it from those who rate")
 
 
 @app.command()
@@ -67,9 +66,8 @@ def ratings(
     """Means, deviations, paired tests and intervals of a study's answers."""
     from layerfusion.evaluation.user_study import analyse, read_answers, read_key
 
-    with in_one_sentence():
-        behind = read_key(key)
-        found = analyse(read_answers(answers, behind), behind)
+    behind = read_key(key)
+    found = analyse(read_answers(answers, behind), behind)
     table = Table("method", "mean", "± over people", "95 %", "triplets")
     for name, row in found["methods"].items():
         span = f"{row['low']:.3f} to {row['high']:.3f}"
@@ -93,22 +91,11 @@ def dataset(
     """A dataset that you have: measure the answers that lie in a folder, or ask a system for them first."""
     from layerfusion.evaluation.datasets import DATASETS, run
 
-    with in_one_sentence():
-        if name not in DATASETS:
-            raise LayerFusionError(f"there is no dataset {name!r}; choose one of {', '.join(DATASETS)}.")
-        told = partial(track, description=name, console=Console(stderr=True))
-        rows = run(DATASETS[name], data, answers, system, told)
-        show(system.stem if system else answers.name, rows, results, {"dataset": name})
-
-
-@contextmanager
-def in_one_sentence() -> Iterator[None]:
-    """Mistakes of the user's end the command with a sentence and code 1."""
-    try:
-        yield
-    except LayerFusionError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    if name not in DATASETS:
+        raise LayerFusionError(f"there is no dataset {name!r}; choose one of {', '.join(DATASETS)}.")
+    told = partial(track, description=name, console=Console(stderr=True))
+    rows = run(DATASETS[name], data, answers, system, told)
+    show(system.stem if system else answers.name, rows, results, {"dataset": name})
 
 
 def show(name: str, rows: dict[str, dict[str, Any]], results: Path | None, about: dict[str, Any]) -> None:
@@ -123,7 +110,7 @@ def show(name: str, rows: dict[str, dict[str, Any]], results: Path | None, about
 def save(found: dict[str, Any], path: Path | None) -> None:
     """Write results as JSON."""
     if path is not None:
-        with in_one_sentence(), atomic_write(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

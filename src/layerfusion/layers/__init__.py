@@ -2,6 +2,7 @@
 
 from layerfusion.layers import files
 from layerfusion.layers.affine import Affine
+from layerfusion.layers.edits import edited
 from layerfusion.layers.files import FORMATS, check_writable, read, write, write_all
 from layerfusion.layers.layer import SUBJECT_ALPHA, Layer
 from layerfusion.layers.stack import LayerStack, stack_from_subjects, stack_from_triplet
@@ -15,6 +16,7 @@ __all__ = [
     "Layer",
     "LayerStack",
     "check_writable",
+    "edited",
     "read",
     "stack_from_subjects",
     "stack_from_triplet",

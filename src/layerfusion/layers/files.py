@@ -60,17 +60,20 @@ def is_folder(path: Path) -> bool:
     return not path.suffix if found is None else stat.S_ISDIR(found.st_mode)
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
+def check_writable(path: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Refuse a name that `write` would refuse, before any picture is made.
 
     Raises:
-        LayerFusionError: the ending names no format, its package is missing, or the folder holds other files.
+        LayerFusionError: the ending names no format, its package is missing, the folder holds other files, or the
+            target exists and `overwrite` is false.
     """
     target = Path(path)
     if is_folder(target) or not target.suffix:
         folder.check_replaceable(target)
     else:
         _format(target)
+    if not overwrite and look(target) is not None and not (target.is_dir() and not any(target.iterdir())):
+        raise LayerFusionError(f"{target} already exists; choose another name or add --overwrite.")
 
 
 def write(stack: LayerStack, path: str | os.PathLike[str], overwrite: bool = True) -> Path:

@@ -21,6 +21,7 @@ from layerfusion.layers.resample import grid_size
 MAX_LAYERS = 1000
 MAX_NESTING = 50  # of groups in files
 SUBJECT = "subject"  # the group of a triplet's foreground and what goes with it
+UNLIT = " (unlit)"  # ends the name of the hidden layer that holds a subject as it was before any scene's light
 
 
 class Storage(Protocol):
@@ -218,7 +219,7 @@ def stack_from_triplet(
         layers.append(cleared(Layer("light", pixels_of(light), blend="screen", group=group)))
     layers.append(Layer("foreground", pixels_of(foreground if relit is None else relit), group=group))
     if relit is not None:
-        layers.append(Layer("foreground (unlit)", pixels_of(foreground), visible=False, group=group))
+        layers.append(Layer(f"foreground{UNLIT}", pixels_of(foreground), visible=False, group=group))
     if blended is not None:
         layers.append(Layer("blended", pixels_of(blended), visible=False))
     return LayerStack(*background.size, layers, provenance)
@@ -250,7 +251,7 @@ def stack_from_subjects(
             cleared(Layer(f"shadow{suffix}", pixels_of(shadow), blend="multiply", group=group)),
             cleared(Layer(f"light{suffix}", pixels_of(light), blend="screen", group=group)),
             Layer(f"foreground{suffix}", pixels_of(relit), place, group=group),
-            Layer(f"foreground{suffix} (unlit)", pixels_of(foreground), place, visible=False, group=group),
+            Layer(f"foreground{suffix}{UNLIT}", pixels_of(foreground), place, visible=False, group=group),
         ]
     if blended is not None:
         layers.append(Layer("blended", pixels_of(blended), visible=False))

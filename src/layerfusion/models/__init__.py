@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from layerfusion.defaults import Defaults
+from layerfusion.errors import LayerFusionError
 from layerfusion.models.locate import ModelFiles, locate, model_folder
 from layerfusion.models.presets import MINI, PRESETS, Preset
 from layerfusion.models.vocabulary import Vocabulary, read_vocabulary
@@ -25,6 +26,7 @@ __all__ = [
     "locate",
     "model_folder",
     "read_vocabulary",
+    "vocabulary_of",
 ]
 
 
@@ -59,3 +61,18 @@ def defaults_for(model: str) -> Defaults:
     if model in PRESETS and model_folder(model) is None:
         return PRESETS[model].defaults
     return locate(model).defaults
+
+
+def vocabulary_of(model: str) -> Vocabulary | None:
+    """What a model knows; None of one that takes any words, or is not on this machine.
+
+    Args:
+        model: As `locate` takes it.
+
+    Raises:
+        LayerFusionError: it names a folder that holds no model, or its vocabulary is broken.
+    """
+    folder = model_folder(model)
+    if folder is not None and not (folder / "model_index.json").is_file():
+        raise LayerFusionError(f"{folder} holds no model; choose another.")
+    return None if folder is None else read_vocabulary(folder)

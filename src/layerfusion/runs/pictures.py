@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from PIL import Image
@@ -48,14 +48,29 @@ def fingerprint(file: Path) -> str:
     return digest.hexdigest()
 
 
-def asked_of_the_pipeline(request: Request) -> dict[str, Any]:
+class Asked(TypedDict, total=False):
+    """Prompts and given pictures, under the names of the pipeline's arguments."""
+
+    foreground_prompt: str | list[str]
+    background_prompt: str | list[str]
+    foregrounds: list[Foreground]
+    negative_foreground_prompt: str | None
+    negative_background_prompt: str | None
+    foreground_image: np.ndarray | None
+    background_image: np.ndarray | None
+    blended_image: np.ndarray | None
+    mask: np.ndarray | None
+    strength: float | None
+
+
+def asked_of_the_pipeline(request: Request) -> Asked:
     """The prompts and the given pictures of a request, as arguments of the pipeline.
 
     Raises:
         LayerFusionError: a file is missing, no picture, damaged or too large, or a cut-out has no transparency.
     """
     pictures = {name: _picture(name, file) for name, file in request.files().items()}
-    arguments: dict[str, Any] = {
+    arguments: Asked = {
         "background_prompt": request.background_prompt,
         "negative_foreground_prompt": request.negative_foreground,
         "negative_background_prompt": request.negative_background,
@@ -65,26 +80,24 @@ def asked_of_the_pipeline(request: Request) -> dict[str, Any]:
         "strength": request.strength,
     }
     if request.foregrounds is None:
-        return arguments | {
-            "foreground_prompt": request.foreground_prompt,
-            "foreground_image": pictures.get("foreground_image"),
-        }
+        arguments["foreground_prompt"] = request.foreground_prompt
+        arguments["foreground_image"] = pictures.get("foreground_image")
+        return arguments
     if "foreground_image" in pictures:
         raise LayerFusionError("foreground_image is beside foregrounds; give each of them its own image.")
-    return arguments | {
-        "foregrounds": [
-            Foreground(
-                one.prompt,
-                pictures.get(f"foregrounds.{number}"),
-                None if one.box is None else (one.box[0], one.box[1], one.box[2], one.box[3]),
-                one.z,
-                one.flip,
-                one.negative_prompt,
-                one.seed,
-            )
-            for number, one in enumerate(request.foregrounds)
-        ]
-    }
+    arguments["foregrounds"] = [
+        Foreground(
+            one.prompt,
+            pictures.get(f"foregrounds.{number}"),
+            None if one.box is None else (one.box[0], one.box[1], one.box[2], one.box[3]),
+            one.z,
+            one.flip,
+            one.negative_prompt,
+            one.seed,
+        )
+        for number, one in enumerate(request.foregrounds)
+    ]
+    return arguments
 
 
 def _picture(name: str, file: str) -> np.ndarray:

@@ -4,7 +4,6 @@ A field is written once. The command takes its options from here, the record its
 their rows.
 """
 
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -214,6 +213,11 @@ class Request(BaseModel):
         except ValidationError as error:
             raise LayerFusionError(_sentence(error, called)) from None
 
+    @classmethod
+    def of_model(cls, values: dict[str, Any], called: Callable[[str], str] = str) -> "Request":
+        """A request that says which model is used, and where; its prompts are of no account. Otherwise as `checked`."""
+        return cls.checked({"foreground_prompt": "a thing", "background_prompt": "a scene", **values}, called)
+
     def with_seed(self) -> "Request":
         """The same with a seed, drawn where it has none."""
         return self if self.seed is not None else self.model_copy(update={"seed": secrets.randbelow(2**32)})
@@ -231,16 +235,6 @@ class Request(BaseModel):
             config = config.with_harmony(self.harmony)
         single: dict[str, Any] = {"mask": self.mask, "boundary": self.boundary}
         return replace(config, **{name: value for name, value in single.items() if value is not None})
-
-
-def size_of(size: str | None) -> dict[str, int]:
-    """1024x768 → width and height."""
-    if size is None:
-        return {}
-    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", size.strip().lower())
-    if match is None:
-        raise LayerFusionError(f"the size {size!r} is not WIDTHxHEIGHT; write it as 1024x1024.")
-    return {"width": int(match[1]), "height": int(match[2])}
 
 
 def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:

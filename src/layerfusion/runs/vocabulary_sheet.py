@@ -50,26 +50,27 @@ def examples(known: Vocabulary) -> list[Example]:
     return chosen
 
 
-def vocabulary_sheet(session: Session, steps: int | None, seed: int, listener: Listener = silent) -> Image.Image:
+def vocabulary_sheet(request: Request, steps: int | None, seed: int, listener: Listener = silent) -> Image.Image:
     """Everything a model knows, an entry a tile.
 
     Args:
-        session: A model with a vocabulary.
+        request: Its model, which has a vocabulary; its prompts are of no account.
         steps: Sampling steps; the model's own where None.
         seed: The same for every picture.
-        listener: Told of every picture.
+        listener: Told of the loading, and of every picture.
 
     Raises:
-        LayerFusionError: the model has no vocabulary.
+        LayerFusionError: the model has no vocabulary, or cannot be loaded.
     """
+    session = Session.open(request, listener=listener)
     if session.vocabulary is None:
         raise LayerFusionError(f"{session.model.name} carries no vocabulary: it takes any words.")
     pictures: dict[tuple[str, str], Image.Image] = {}
     chosen = examples(session.vocabulary)
     for number, each in enumerate(chosen):
         listener(Progress("sampling", number, len(chosen), number + 1))
-        request = Request(foreground_prompt=each.foreground, background_prompt=each.background, seed=seed, steps=steps)
-        triplet = next(generate(session, request)).triplet
+        example = Request(foreground_prompt=each.foreground, background_prompt=each.background, seed=seed, steps=steps)
+        triplet = next(generate(session, example)).triplet
         pictures |= {(group, entry): getattr(triplet, picture) for group, entry, picture in each.shows}
     rows, labels = [], []
     for group, entries in session.vocabulary.groups().items():

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from layerfusion.runs.request import size_of
+from layerfusion.runs.words import width_and_height
 from layerfusion.serve.pictures import keep, upload_file
 from layerfusion.serve.runs import layer_file
 from layerfusion.serve.store import ENDED, Run
@@ -98,7 +98,7 @@ class GeneratedImages(Wire):
 async def generate_images(body: GenerationRequest, request: Request) -> GeneratedImages:
     """Make pictures and wait for them; who hangs up cancels what is not done."""
     foreground, background = (body.prompt, body.background_prompt) if body.background_prompt else split(body.prompt)
-    size = {} if body.size in (None, "auto") else size_of(body.size)
+    size = {} if body.size in (None, "auto") else width_and_height(body.size)
     own = {name: getattr(body, name) for name in ("seed", "steps", "guidance_scale", "harmony")}
     asked = {"foreground_prompt": foreground, "background_prompt": background, **size, **own}
     made = await make(request, asked, body.n or 1)
@@ -120,7 +120,7 @@ async def edit_image(
 ) -> GeneratedImages:
     """Draw into a photo, or a scene round a cut-out, and wait; the picture is scaled to the size asked for."""
     subject, scene = split(prompt)
-    sides = request.app.size if size == "auto" else tuple(size_of(size).values())
+    sides = request.app.size if size == "auto" else tuple(width_and_height(size).values())
     async with request.app.reading, request.app.heavy:
         kept, cut_out = await run_in_threadpool(_scaled, request, image, sides, False)
         given = {"foreground_image": kept} if cut_out else {"background_image": kept}

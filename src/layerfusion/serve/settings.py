@@ -28,7 +28,7 @@ class Settings:
     """
 
     data: Path
-    asked: Request = Request(foreground_prompt="a thing", background_prompt="a scene")  # noqa: RUF009 (immutable)
+    asked: Request = Request.of_model({})  # noqa: RUF009 (immutable)
     token: str | None = None
     hosts: tuple[str, ...] = ()
     queue: int = 64

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,9 @@ from typer.testing import CliRunner
 
 from layerfusion import LayerFusionError
 from layerfusion.cli import app
-from layerfusion.cli.errors import OneSentence, handle_errors
+from layerfusion.program import PACKAGE, OneSentence
 
-SOURCE = str(Path(__file__).parents[2] / "src")
+SOURCE = str(Path(__file__).parents[1] / "src")
 
 
 @pytest.mark.parametrize(
@@ -40,39 +42,50 @@ def test_no_command_shows_the_help() -> None:
     assert ran.exit_code == 2 and "generate" in ran.output
 
 
+def program(fail: Callable[[], None]) -> typer.Typer:
+    """One with a single command."""
+    made = typer.Typer(name="tiny", cls=OneSentence)
+    made.callback()(lambda: None)
+    made.command("fail")(fail)
+    return made
+
+
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
-        (LayerFusionError("the size is odd; give another."), 2, "the size is odd; give another."),
+        (LayerFusionError("the size is [odd]; give another."), 2, "error: the size is [odd]; give another.\n"),
         (MemoryError(), 2, "not enough memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "not enough memory"),
         (OSError(28, "No space left on device", "/full/disk"), 2, "/full/disk: No space left on device; make room"),
-        (KeyboardInterrupt(), 130, "stopped"),
+        (KeyboardInterrupt(), 130, "stopped\n"),
     ],
 )
 def test_what_a_user_can_mend_gets_a_sentence(error: BaseException, code: int, says: str) -> None:
-    program = typer.Typer(cls=OneSentence)
-
-    @program.callback()
-    def main() -> None:
-        pass
-
-    @program.command()
-    @handle_errors
     def fail() -> None:
         raise error
 
-    ran = CliRunner().invoke(program, ["fail"])
+    ran = CliRunner().invoke(program(fail), ["fail"])
     assert ran.exit_code == code and says in ran.stderr and "Traceback" not in ran.output
+    assert len(ran.stderr.splitlines()) == 1 and ran.stdout == ""
 
 
 def test_our_own_mistakes_keep_their_traceback() -> None:
-    @handle_errors
     def fail() -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        fail()
+    assert isinstance(CliRunner().invoke(program(fail), ["fail"]).exception, ZeroDivisionError)
+
+
+def test_our_own_warnings_are_notes_and_those_of_others_are_not() -> None:
+    def fail() -> None:
+        warnings.warn_explicit(
+            "a colour is lost.", UserWarning, str(PACKAGE / "layers" / "a.py"), 1, "layerfusion.layers.a"
+        )
+        warnings.warn_explicit("theirs", UserWarning, "elsewhere.py", 1, "elsewhere")
+
+    with pytest.warns(UserWarning, match="theirs"):
+        ran = CliRunner().invoke(program(fail), ["fail"])
+    assert ran.exit_code == 0 and ran.stderr == "note: a colour is lost.\n"
 
 
 def test_module_and_command_are_one() -> None:
@@ -96,14 +109,14 @@ def test_a_terminal_of_ascii_is_no_reason_to_fail(tmp_path: Path) -> None:
 def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
     code = (
         "import sys, time, typer\n"
-        "from layerfusion.cli.errors import OneSentence, handle_errors\n"
         "from layerfusion.files import atomic_write\n"
+        "from layerfusion.program import OneSentence\n"
         "app = typer.Typer(cls=OneSentence)\n"
         "app.callback()(lambda: None)\n"
         "def write():\n"
         "    with atomic_write('target.png') as path:\n"
         "        path.write_text('half'); print('ready', flush=True); time.sleep(60)\n"
-        "app.command('write')(handle_errors(write))\n"
+        "app.command('write')(write)\n"
         "app(['write'])\n"
     )
     environment = {**os.environ, "PYTHONPATH": SOURCE}

@@ -1,4 +1,4 @@
-"""What a person reads when a command fails: one sentence, never a traceback."""
+"""A program that a person types: what goes wrong is one sentence on stderr, never a traceback."""
 
 import contextlib
 import functools
@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -16,14 +16,16 @@ import layerfusion
 from layerfusion.errors import foreseen
 
 PACKAGE = Path(layerfusion.__file__).parent
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 # What the options' parser raises: a usage error, or a wish for help. Its module is typer's own affair.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 
 class OneSentence(TyperGroup):
-    """The program: what its options' parser complains of becomes a sentence too, and SIGTERM cleans up like Ctrl-C."""
+    """A group of commands that ends well, whatever happens.
+
+    What its options' parser complains of and what `layerfusion.errors` foresees become a sentence and exit code 2, our
+    own warnings notes, Ctrl-C exit code 130; SIGTERM cleans up as Ctrl-C does. Our mistakes keep their traceback.
+    """
 
     def main(self, args: Any = None, prog_name: Any = None, standalone_mode: bool = True, **more: Any) -> Any:  # type: ignore[override]
         if not standalone_mode:
@@ -40,30 +42,17 @@ class OneSentence(TyperGroup):
             if type(error).__name__ == "NoArgsIsHelpError":
                 error.show()
             else:
-                command = error.ctx.command_path if error.ctx else "layerfusion"
+                command = error.ctx.command_path if error.ctx else self.name
                 _say("[bold red]error:[/] ", f"{error.format_message().rstrip('.')}; see {command} --help.")
             sys.exit(error.exit_code)
         except typer.Abort:
             sys.exit(130)
         sys.exit(code if isinstance(code, int) else 0)
 
-
-def _leave(*_: object) -> None:
-    # As an exception, so that temporary files are removed on the way out.
-    raise SystemExit(128 + signal.SIGTERM)
-
-
-def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Wrap a command: a foreseeable failure becomes a red line on stderr and exit code 2, Ctrl-C exit code 130.
-
-    Our own warnings raised meanwhile are printed as notes on stderr.
-    """
-
-    @functools.wraps(command)
-    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def invoke(self, ctx: Any) -> Any:
         try:
             with _own_warnings_as_notes():
-                return command(*args, **kwargs)
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             _say("[yellow]stopped[/]", "")
             raise typer.Exit(130) from None
@@ -74,7 +63,10 @@ def handle_errors(command: Callable[Parameters, Result]) -> Callable[Parameters,
             _say("[bold red]error:[/] ", sentence)
             raise typer.Exit(2) from None
 
-    return wrapped
+
+def _leave(*_: object) -> None:
+    # As an exception, so that temporary files are removed on the way out.
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 @contextlib.contextmanager
