@@ -37,7 +37,7 @@ def test_one_argument_beside_foregrounds_is_the_background() -> None:
         (lambda: width_and_height("large"), "the size 'large' is not WIDTHxHEIGHT; write it as 1024x1024."),
         (lambda: numbers("left", "--move", (2,), "40,-20"), "--move 'left' is not 2 numbers; write it as 40,-20."),
         (lambda: numbers("1,2,3", "--scale", (1, 2), "0.8"), "--scale '1,2,3' is not 1 or 2 numbers; write it as 0.8."),
-        (lambda: place("0,0,1"), "--at '0,0,1' is not 4 numbers; write it as 0.1,0.5,0.4,0.4, or all, and ,flip after it."),
+        (lambda: place("0,0,1"), "--at '0,0,1' is not 4 numbers; write it as 0.1,0.5,0.4,0.4"),
         (lambda: with_foregrounds({}, [], ["all"], []), "--at says where a foreground stands"),
         (lambda: with_foregrounds({}, ["a", "b"], ["all"], []), "--at is given 1 times for 2 foregrounds"),
     ],
