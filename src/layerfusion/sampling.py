@@ -301,10 +301,7 @@ class Sampler:
         return noise
 
     def _look(self, places: Places, index: int, clean: Tensor, done: int) -> None:
-        """Take a placed foreground's extent, and for the detail how it stands in the scene, from its clean latents.
-
-        The latter where detail is transferred before the next look.
-        """
+        """Take a placed foreground's extent from its clean latents; before detail is transferred, how it stands too."""
         assert self.rgba_of is not None and self.laid_of is not None
         frame = self.rgba_of(clean)
         places.found(index, frame[:, 3:])
