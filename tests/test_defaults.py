@@ -25,7 +25,7 @@ def test_json_round_trip(defaults):
 
 
 def test_what_is_left_out_is_layerdiffuses_and_the_papers():
-    assert Defaults.from_dict({}) == Defaults(25, 7.0, None, "", "", 8, LayerFusionConfig.paper())
+    assert Defaults.from_dict({}) == Defaults(25, 7.0, None, "", "", LayerFusionConfig.paper(), 8)
 
 
 @pytest.mark.parametrize(

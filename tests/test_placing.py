@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from layerfusion import Foreground, LayerFusionError
 from layerfusion.foregrounds import box_of, farthest_first
-from layerfusion.placing import Place, Places, carrying, extent_of
+from layerfusion.placing import Place, Places, carrying, extent_of, looks
 
 extents = st.builds(
     lambda x, y, w, h: (x * (1 - w), y * (1 - h), x * (1 - w) + w, y * (1 - h) + h),
@@ -55,6 +55,13 @@ def test_carried_there_and_back_a_smooth_picture_is_the_same():
     places = Places([[Place((0.1, 0.2, 0.6, 0.6), True, (0.1, 0.1, 0.9, 0.9))]])
     back = places.to_frame(0, places.to_scene(0, picture))
     assert (back - picture)[..., 4:28, 4:28].abs().max() < 0.05
+
+
+@given(st.integers(1, 100))
+def test_every_run_is_looked_at_within_itself(steps):
+    after = looks(steps)
+    assert 1 <= len(after) <= 3 and after == sorted(after)
+    assert after[0] >= 1 and after[-1] <= steps
 
 
 def test_an_extent_is_found_until_it_is_known():

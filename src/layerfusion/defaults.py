@@ -9,8 +9,8 @@ may have them in a file `layerfusion.json` beside its `model_index.json`. Every 
       "size": [128, 128],               width and height in pixels
       "negative_foreground": "",        what to steer the foreground away from
       "negative_background": "",        the same for background and blended picture
-      "transparency_passes": 8,         of the transparent decoder, 8 or 1
-      "config": {"mask": "combined"}    switches of the method, as `LayerFusionConfig` names them
+      "config": {"mask": "combined"},   switches of the method, as `LayerFusionConfig` names them
+      "transparency_passes": 8          of the transparent decoder, 8 or 1
     }
 """
 
@@ -33,8 +33,8 @@ class Defaults:
         guidance_scale: Classifier-free guidance; 1 turns it off.
         size: (width, height) in pixels; None takes the size the UNet was made for.
         negative_foreground, negative_background: What to steer away from; empty for nothing.
-        transparency_passes: Of the transparent decoder: 8, of which the median is taken, or 1.
         config: The switches of the method.
+        transparency_passes: Of the transparent decoder: 8, of which the median is taken, or 1.
     """
 
     steps: int = 25
@@ -42,8 +42,8 @@ class Defaults:
     size: tuple[int, int] | None = None
     negative_foreground: str = ""
     negative_background: str = ""
-    transparency_passes: int = 8
     config: LayerFusionConfig = LayerFusionConfig()  # noqa: RUF009 (immutable)
+    transparency_passes: int = 8
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them, without those that say nothing; `from_dict` gives the same back."""

@@ -15,8 +15,13 @@ from layerfusion.foregrounds import Box
 
 VISIBLE = 0.1  # alpha from which a pixel is part of the subject's extent
 USUAL_EXTENT = (0.15, 0.12, 0.85, 0.9)  # left, top, right, bottom of a subject in its frame, before anything is known
-LOOKS = (0.1, 0.25, 0.5, 0.75)
+LOOKS = (0.2, 0.5, 0.75)
 """Parts of the run after which a placed foreground is looked at, so that its box fits what is there."""
+
+
+def looks(steps: int) -> list[int]:
+    """After how many steps of all a placed foreground is looked at."""
+    return sorted({max(1, round(part * steps)) for part in LOOKS})
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Places:
 
     def to_look(self, done: int, steps: int) -> list[int]:
         """The foregrounds whose alpha is to be looked at when `done` steps of all are taken."""
-        if done not in {max(1, round(part * steps)) for part in LOOKS}:
+        if done not in looks(steps):
             return []
         return [index for index, known in enumerate(self.known) if not all(known)]
 

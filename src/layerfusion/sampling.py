@@ -20,7 +20,7 @@ from layerfusion.method import BLENDED, JointAttention, Observer, StreamLayout, 
 from layerfusion.method.clean import clean_from_prediction, tells_the_clean
 from layerfusion.method.detail import Laid, subject_mask, transfer_detail, trim_mask
 from layerfusion.output import StepMaps
-from layerfusion.placing import Places
+from layerfusion.placing import Places, looks
 from layerfusion.prompts import Conditions
 
 CONDITIONS = ("prompt_embeds", "add_text_embeds", "add_time_ids")
@@ -142,7 +142,7 @@ class Sampler:
         if self.places is not None:
             for index in self.places.to_look(i + 1, len(self.timesteps)):
                 a, b = clean_from_prediction(self.scheduler, t)
-                self._look(self.places, index, a * inputs[index] + b * noise[index])
+                self._look(self.places, index, a * inputs[index] + b * noise[index], i + 1)
         self.predicted = torch.stack(inputs), noise, t
         self.latents = torch.stack(
             [
@@ -300,12 +300,14 @@ class Sampler:
         noise[names.index(BLENDED)] += ((blended - clean[names.index(BLENDED)]) / b).to(noise.dtype)
         return noise
 
-    def _look(self, places: Places, index: int, clean: Tensor) -> None:
-        """Take a placed foreground's extent, and for the detail how it stands in the scene, from its clean latents."""
+    def _look(self, places: Places, index: int, clean: Tensor, done: int) -> None:
+        """Take a placed foreground's extent from its clean latents; before detail is transferred, how it stands too."""
         assert self.rgba_of is not None and self.laid_of is not None
         frame = self.rgba_of(clean)
         places.found(index, frame[:, 3:])
-        if self.joint.config.detail:
+        n = len(self.timesteps)
+        until = next((look for look in looks(n) if look > done), n)
+        if any(self.joint.config.details_at(i, n) for i in range(done, until)):
             generated = torch.tensor([not known for known in places.known[index]], device=frame.device)
             self.laid[index] = self.laid_of(places.laid(index, frame), generated).renewed(self.laid.get(index))
 

@@ -51,7 +51,10 @@ def generate(
         ),
     ] = None,
     foreground: Annotated[list[str] | None, _picture("--foreground", "TEXT", described("foregrounds"))] = None,
-    at: Annotated[list[str] | None, _picture("--at", "X,Y,W,H", "The place of each foreground, or 'all'.")] = None,
+    at: Annotated[
+        list[str] | None,
+        _picture("--at", "X,Y,W,H", "The place of each foreground, or 'all'; ',flip' after it mirrors."),
+    ] = None,
     foreground_image: Annotated[
         list[str] | None, _picture("--foreground-image", "FILE", described("foreground_image"))
     ] = None,

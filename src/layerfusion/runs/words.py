@@ -33,11 +33,14 @@ def numbers(text: str, option: str, counts: Iterable[int], example: str) -> list
     return found
 
 
-def place(text: str | None) -> list[float] | None:
-    """0.1,0.5,0.4,0.4 → the four numbers; the whole frame is `all`."""
-    if text is None or text.strip().lower() in ("", "all"):
-        return None
-    return numbers(text, "--at", (4,), "0.1,0.5,0.4,0.4, or all")
+def place(text: str | None) -> dict[str, Any]:
+    """0.1,0.5,0.4,0.4 → the box; the whole frame is `all`; with `,flip` after either, mirrored left to right."""
+    where = (text or "all").strip().lower()
+    unflipped = where.removesuffix("flip").rstrip().removesuffix(",").strip()
+    flip = unflipped != where
+    if unflipped in ("", "all"):
+        return {"box": None, "flip": flip}
+    return {"box": numbers(unflipped, "--at", (4,), "0.1,0.5,0.4,0.4, or all, and ,flip after it"), "flip": flip}
 
 
 def with_foregrounds(given: dict[str, Any], prompts: list[str], at: list[str], images: list[str]) -> dict[str, Any]:
@@ -60,4 +63,4 @@ def with_foregrounds(given: dict[str, Any], prompts: list[str], at: list[str], i
             )
     boxes, files = ([*values, *[None] * (len(named) - len(values))] for values in (at, images))
     each = zip(named, boxes, files, strict=True)
-    return given | {"foregrounds": [{"prompt": p, "box": place(b), "image": i or None} for p, b, i in each]}
+    return given | {"foregrounds": [{"prompt": p, **place(b), "image": i or None} for p, b, i in each]}
