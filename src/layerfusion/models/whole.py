@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.models.hub import is_half
 from layerfusion.models.locate import ModelFiles
 from layerfusion.models.presets import read_json
@@ -137,7 +137,7 @@ def _held(folder: Path, variant: str | None) -> set[str]:
             with safe_open(file, framework="np") as weights:  # names alone, before torch is there
                 keys.update(map(_modern, weights.keys()))
         except (SafetensorError, OSError) as error:
-            raise LayerFusionError(f"{file} is not a whole safetensors file ({error}); {AGAIN}") from None
+            raise LayerFusionError(f"{file} is not a whole safetensors file ({told(error)}); {AGAIN}") from None
     return {key for key in keys if not key.endswith(GONE)}
 
 
