@@ -1,8 +1,16 @@
 """The error a user can mend: one sentence that says what is wrong and what to do."""
 
+LONGEST = 200  # characters of what another library says
+
 
 class LayerFusionError(ValueError):
     """Bad input. Its text is one sentence; the command prints it and exits with code 2."""
+
+
+def told(error: Exception) -> str:
+    """What another library's exception says, on one line and no longer than a line: some quote a whole file."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
 
 
 def foreseen(error: Exception) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.files import at_home, look, open_file
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _download(repository: str, file: str) -> Path:
             f"There is no repository {repository} on the hub that you can read; check the name."
         ) from None
     except OSError as error:
-        raise WeightsError(f"{repository}:{file} cannot be downloaded ({error}); give a file instead.") from None
+        raise WeightsError(f"{repository}:{file} cannot be downloaded ({told(error)}); give a file instead.") from None
 
 
 def read_weights(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
@@ -113,7 +113,7 @@ def read_weights(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
         text = start.lstrip()
         if text[:1] in (b"{", b"[", b"<"):
             raise WeightsError(f"{path} is a text file, not weights; give the safetensors file itself.") from None
-        raise WeightsError(f"{path} is not a whole safetensors file ({error}); download it again.") from None
+        raise WeightsError(f"{path} is not a whole safetensors file ({told(error)}); download it again.") from None
 
 
 def _refuse_pickle(path: Path, start: bytes = b"") -> None:

@@ -1,6 +1,7 @@
 """A folder in which something is missing, renamed, too much or a pickle is refused, and never drawn from at random."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,15 @@ def deep(part: str, name: str, layers: object) -> Callable[[Path], None]:
     return spoil
 
 
+def pipe_of(part: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (file,) = (folder / part).glob("*.safetensors")
+        file.unlink()
+        os.mkfifo(file)
+
+    return spoil
+
+
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2", "foreground", "transparent_decoder", "transparent_encoder")
 SPOILT = {
     **{f"{part} {change.__name__}": (tensors(part, change), part) for part in PARTS for change in (lose, rename)},
@@ -87,6 +97,7 @@ SPOILT = {
     "unet of a deep level": (deep("unet", "transformer_layers_per_block", [1, 10**9, 1]), "for transformer_layers"),
     "text encoder of a billion layers": (deep("text_encoder", "num_hidden_layers", 10**9), "for num_hidden_layers"),
     "length": (length_is_no_number, "for model_max_length"),
+    "pipe": (pipe_of("transparent_decoder"), "is no ordinary file"),
     "pickle": (points_at_a_pickle, "names 'pytorch_model.bin'"),
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.evaluation import decomposition, matting, measures
 from layerfusion.evaluation.systems import functions_of
 from layerfusion.files import atomic_write
@@ -134,7 +134,9 @@ def opened(path: Path) -> Image.Image:
             picture.load()
             return picture.copy()
     except (OSError, ValueError) as error:
-        raise LayerFusionError(f"{path} is no picture that can be read ({error}); put the right one there.") from error
+        raise LayerFusionError(
+            f"{path} is no picture that can be read ({told(error)}); put the right one there."
+        ) from error
 
 
 def _files(folder: Path, what: str) -> list[Path]:
@@ -222,7 +224,9 @@ def read_reveal(file: Path) -> list[Sample]:
         listed = json.loads(file.read_text(encoding="utf-8"))
         return [_reveal_sample(one, file.parent) for one in listed]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LayerFusionError(f"{file} is not RevealLayerBench's JSON ({error}); give its list of samples.") from error
+        raise LayerFusionError(
+            f"{file} is not RevealLayerBench's JSON ({told(error)}); give its list of samples."
+        ) from error
 
 
 def _reveal_sample(one: dict[str, Any], beside: Path) -> Sample:

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.evaluation import measures
 from layerfusion.evaluation.systems import functions_of
 
@@ -95,7 +95,7 @@ class LightSet(Sequence[Case]):
             self.digest = self._digest()
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise LayerFusionError(
-                f"{path} holds no light benchmark ({error}); give the folder or the zip that "
+                f"{path} holds no light benchmark ({told(error)}); give the folder or the zip that "
                 "`python -m recipes.mini.light` writes."
             ) from error
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 
 
 def functions_of(system: Path, names: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
@@ -20,7 +20,7 @@ def functions_of(system: Path, names: tuple[str, ...]) -> dict[str, Callable[...
     try:
         module = runpy.run_path(str(system))
     except Exception as error:
-        raise LayerFusionError(f"{system} cannot be run ({type(error).__name__}: {error}); mend it.") from error
+        raise LayerFusionError(f"{system} cannot be run ({type(error).__name__}: {told(error)}); mend it.") from error
     found = {name: module[name] for name in names if callable(module.get(name))}
     if not found:
         raise LayerFusionError(f"{system} has no function {wanted}; add it.")

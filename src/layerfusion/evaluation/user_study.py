@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.evaluation import paper
 from layerfusion.evaluation.measures import bootstrap
 
@@ -58,7 +58,7 @@ def read_items(method: str, folder: Path) -> list[Item]:
             items.append(Item(method, (said["foreground_prompt"], said["background_prompt"]), *pictures))
         except (OSError, ValueError, KeyError) as error:
             raise LayerFusionError(
-                f"{each} is no whole triplet ({error}); it needs three PNGs and triplet.json with both prompts."
+                f"{each} is no whole triplet ({told(error)}); it needs three PNGs and triplet.json with both prompts."
             ) from error
     return items
 
@@ -127,7 +127,9 @@ def read_answers(files: Iterable[Path], key: dict[str, Any]) -> dict[str, dict[s
             ratings = {str(each["item"]): each["rating"] for each in said["answers"]}
             person, study, kind = str(said["person"]), said["study"], said["format"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LayerFusionError(f"{file} holds no answers ({error}); give a file that the page saved.") from error
+            raise LayerFusionError(
+                f"{file} holds no answers ({told(error)}); give a file that the page saved."
+            ) from error
         if kind != ANSWERS or study != key["study"]:
             raise LayerFusionError(f"{file} belongs to another study than the key; give the files of one study.")
         if set(ratings) != set(key["items"]) or any(rating not in (1, 2, 3, 4, 5) for rating in ratings.values()):

@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.layers.limits import memory_limit
 from layerfusion.models.hub import is_half
 from layerfusion.models.presets import read_json
@@ -129,5 +129,5 @@ def _parameters(file: Path) -> int:
             return sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise LayerFusionError(
-            f"{file} is not a whole safetensors file ({error}); download or save it again."
+            f"{file} is not a whole safetensors file ({told(error)}); download or save it again."
         ) from None

@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionXLPipeline
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.models.devices import absent, check_offload, parse_device
 from layerfusion.models.few_step import make_few_step
 from layerfusion.models.locate import ModelFiles
@@ -81,7 +81,7 @@ def load(files: ModelFiles, dtype: torch.dtype, device: torch.device, offload: O
         raise
     except Exception as error:
         # Whatever it is that a stranger's configuration makes of diffusers and transformers.
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = f"{type(error).__name__}: {told(error)}"
         raise LayerFusionError(
             f"the model {files.name} cannot be loaded ({reason}); download or save it again."
         ) from error

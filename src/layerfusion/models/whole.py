@@ -4,13 +4,15 @@ Its libraries are lenient. A tensor that is missing is drawn at random, one that
 tokenizer without its settings cuts and pads in another way: each time there is a picture, and it is not the model's.
 """
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
+from layerfusion.files import look
 from layerfusion.models.hub import is_half
 from layerfusion.models.locate import ModelFiles
 from layerfusion.models.presets import read_json
@@ -31,6 +33,8 @@ def check_files(path: Path) -> None:
     if not path.is_dir():
         return
     index = read_json(path / "model_index.json")
+    for file in path.glob("*/*"):
+        _check_ordinary(file)
     for name, entry in index.items():
         if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(each, str) for each in entry)):
             continue
@@ -39,6 +43,13 @@ def check_files(path: Path) -> None:
         _check_part(path / name)
         if "Tokenizer" in entry[1]:
             _check_tokenizer(path / name)
+
+
+def _check_ordinary(file: Path) -> None:
+    """Its libraries would wait for whoever writes to a pipe."""
+    found = look(file)
+    if found is None or not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise LayerFusionError(f"{file} is no ordinary file; {AGAIN}")
 
 
 def _check_part(part: Path) -> None:
@@ -137,7 +148,7 @@ def _held(folder: Path, variant: str | None) -> set[str]:
             with safe_open(file, framework="np") as weights:  # names alone, before torch is there
                 keys.update(map(_modern, weights.keys()))
         except (SafetensorError, OSError) as error:
-            raise LayerFusionError(f"{file} is not a whole safetensors file ({error}); {AGAIN}") from None
+            raise LayerFusionError(f"{file} is not a whole safetensors file ({told(error)}); {AGAIN}") from None
     return {key for key in keys if not key.endswith(GONE)}
 
 

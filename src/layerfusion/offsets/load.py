@@ -15,7 +15,7 @@ from peft.utils.other import get_pattern_key
 from rich.progress import track
 from torch import Tensor, nn
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.files import at_home, atomic_folder
 from layerfusion.offsets.forms import Role, parse_key, projection_names
 from layerfusion.offsets.model import ForegroundOffsets, attention_projections
@@ -100,7 +100,9 @@ def _load_saved(folder: Path, unet: UNet2DConditionModel) -> ForegroundOffsets:
     except WeightsError:
         raise
     except Exception as error:  # whatever a stranger's configuration makes of diffusers
-        raise WeightsError(f"{folder} does not hold whole foreground offsets ({error}); save them again.") from None
+        raise WeightsError(
+            f"{folder} does not hold whole foreground offsets ({told(error)}); save them again."
+        ) from None
     linears = attention_projections(unet)
     for path, (in_features, out_features, _) in offsets.config.projections.items():
         _check_shape(str(folder), path, linears.get(path), in_features, out_features)

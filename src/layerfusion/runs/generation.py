@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 from torch import Generator
 
-from layerfusion.errors import LayerFusionError, foreseen
+from layerfusion.errors import LayerFusionError, foreseen, told
 from layerfusion.evaluation.figures import prior_overlays, priors_figure, structure_figure
 from layerfusion.evaluation.priors import LatentsNear, observe_priors
 from layerfusion.layers import Affine
@@ -144,7 +144,7 @@ def _strangers_mistakes(session: Session) -> Iterator[None]:
     except (RuntimeError, *MISFITS) as error:
         if session.model.name in PRESETS or foreseen(error) is not None:
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = f"{type(error).__name__}: {told(error)}"
         raise LayerFusionError(
             f"the parts of {session.model.name} do not fit together ({reason}); download or save it again."
         ) from error

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from layerfusion.drawing import picture_of
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.evaluation.baselines.interface import Missing, Scene, System, Task
 from layerfusion.pipeline import LayerFusionPipeline
 
@@ -67,7 +67,9 @@ class Outside:
                     command, cwd=self.folder, capture_output=True, text=True, timeout=60 * MINUTES, check=False
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
-                raise LayerFusionError(f"{self.name} did not run: {error}; check {self.folder / COMMAND}.") from error
+                raise LayerFusionError(
+                    f"{self.name} did not run: {told(error)}; check {self.folder / COMMAND}."
+                ) from error
             if done.returncode or not Path(values["result"]).exists():
                 last = (done.stderr.strip().splitlines() or ["it wrote no picture"])[-1]
                 raise LayerFusionError(f"{self.name} failed: {last}; check {self.folder / COMMAND}.")
