@@ -76,18 +76,20 @@ def pixels(picture: np.ndarray) -> np.ndarray:
 def measured(
     statistic: Callable[[np.ndarray], float], cases: int, better: str = "high", draws: int = 1000, seed: int = 0
 ) -> Measure:
-    """A statistic of cases by number, (cases,) integers → value, of all of them, with its bootstrap interval.
+    """A statistic of cases by number, (cases,) integers → value, of all of them, with its bootstrap interval."""
+    low, high = bootstrap(statistic, cases, draws=draws, seed=seed)
+    return {"value": float(statistic(np.arange(cases))), "low": low, "high": high, "better": better, "cases": cases}
 
-    What is not a number is None, which JSON has.
-    """
-    figures = (float(statistic(np.arange(cases))), *bootstrap(statistic, cases, draws=draws, seed=seed))
-    value, low, high = (figure if np.isfinite(figure) else None for figure in figures)
-    return {"value": value, "low": low, "high": high, "better": better, "cases": cases}
+
+def known(measure: Measure | None) -> bool:
+    """Whether value and interval are numbers; in JSON what is none is null."""
+    figures = [] if measure is None else [measure[name] for name in ("value", "low", "high")]
+    return bool(figures) and all(figure is not None and np.isfinite(figure) for figure in figures)
 
 
 def shown(measure: Measure | None, form: str = "{:.3f}") -> str:
     """A value with its interval, as tables show it."""
-    if measure is None or None in (measure["value"], measure["low"], measure["high"]):
+    if measure is None or not known(measure):
         return "–"
     return f"{form.format(measure['value'])} ({form.format(measure['low'])} to {form.format(measure['high'])})"
 
@@ -122,14 +124,23 @@ def keep(path: Path, rows: dict[str, dict[str, Measure]], more: dict[str, Any]) 
     return lost
 
 
+def _plain(value: Any) -> Any:
+    """The same with null for what is no number, which JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def fallen(former: dict[str, Any], rows: dict[str, dict[str, Measure]]) -> list[str]:
     """What is worse than in a former run with the intervals apart, a sentence each."""
     sentences = []
     for row, measures in rows.items():
         for name, now in measures.items():
             was = former["rows"].get(row, {}).get(name)
-            known = was and None not in (was["low"], was["high"], now["low"], now["high"])
-            worse = known and (now["high"] < was["low"] if now["better"] == "high" else now["low"] > was["high"])
+            both = known(was) and known(now)
+            worse = both and (now["high"] < was["low"] if now["better"] == "high" else now["low"] > was["high"])
             if worse:
                 sentences.append(
                     f"{name} of {row} is worse: {now['value']:.4g}, {was['value']:.4g} at {former['commit']}."

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerfusion.drawing import Tile, picture_of, sheet
 from layerfusion.files import atomic_write
-from recipes.paper.kept import Measure, heading, shown, table, write_page
+from recipes.paper.kept import Measure, heading, known, shown, table, write_page
 
 STREAMS = ("foreground", "background", "blended")
 SHOWN = 8
@@ -72,6 +72,8 @@ def second(result: dict[str, Any]) -> list[str]:
         rows.append([name, *(cell(again["rows"][name], column) for column in COLUMNS)])
         for column in COLUMNS:
             one, two = row[column], again["rows"][name][column]
+            if not (known(one) and known(two)):
+                continue
             reach = np.hypot(one["high"] - one["low"], two["high"] - two["low"]) / 2
             counted += 1
             if abs(one["value"] - two["value"]) > reach:

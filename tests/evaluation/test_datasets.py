@@ -169,4 +169,4 @@ def test_what_is_no_system_or_picture_is_said(tmp_path: Path) -> None:
     words = ["dataset", "aim-500", str(data), "--answers", str(answers), "--json", str(results)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0 and json.loads(results.read_text())["measures"]["SAD"]["value"] == 0
-    assert CliRunner().invoke(app, ["dataset", "coco", str(data), "--answers", "x"]).exit_code == 1
+    assert CliRunner().invoke(app, ["dataset", "coco", str(data), "--answers", "x"]).exit_code == 2

@@ -61,9 +61,8 @@ def test_a_measure_is_shown_with_its_interval() -> None:
 
 def test_what_is_no_number_is_kept_as_json_has_it(tmp_path: Path) -> None:
     found = kept.measured(lambda _: float("nan"), 10)
-    assert found["value"] is found["low"] is found["high"] is None
-    assert kept.shown(found) == "–"
+    assert kept.shown(found) == kept.shown(found | {"value": None}) == "–" and not kept.known(found)
     for _ in range(2):
-        assert kept.keep(tmp_path / "table.json", {"a": {"score": found}}, {}) == []
-    with pytest.raises(ValueError, match="nan"):
-        kept.keep(tmp_path / "table.json", {"a": {"score": found | {"value": float("nan")}}}, {})
+        assert kept.keep(tmp_path / "table.json", {"a": {"score": found}}, {"list": [float("inf"), 1]}) == []
+    written = json.loads((tmp_path / "table.json").read_text(), parse_constant=pytest.fail)
+    assert written["rows"]["a"]["score"]["value"] is None and written["list"] == [None, 1]
