@@ -117,10 +117,8 @@ def keep(path: Path, rows: dict[str, dict[str, Measure]], more: dict[str, Any]) 
         history = [*history, last]
         lost = fallen(last, rows)
     with atomic_write(path) as temporary:
-        temporary.write_text(
-            json.dumps(now | {"history": history}, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            encoding="utf-8",
-        )
+        text = json.dumps(_plain(now | {"history": history}), indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
     return lost
 
 
