@@ -64,6 +64,16 @@ def test_each_has_its_own_layer_in_its_place(pipe):
     assert moved["shadow 2"].placement.c == 5 and moved["shadow"].placement.c == 0
 
 
+@pytest.mark.parametrize(("detail_range", "encoded"), [((0.0, 0.0), 0), ((0.0, 0.6), 2 * 2), ((0.0, 1.0), 2 * 3)])
+def test_how_subjects_stand_is_encoded_only_where_detail_follows(pipe, monkeypatch, detail_range, encoded):
+    """Every foreground is looked at after two, five and eight of ten steps; the extent is all that some looks are for."""
+    taken = []
+    encode = pipe.laid_of
+    monkeypatch.setattr(pipe, "laid_of", lambda *scene: taken.append(scene) or encode(*scene))
+    run(pipe, [FOX, BEAR], num_inference_steps=10, config=LayerFusionConfig(detail=1.0, detail_range=detail_range))
+    assert len(taken) == encoded
+
+
 def test_a_batch_of_lists_equals_each_alone(pipe):
     lists = [[FOX, BEAR], [Foreground("a fox"), Foreground("a fox", box=(0.2, 0.2, 0.4, 0.4), flip=True)]]
     together = run(

@@ -175,6 +175,16 @@ def test_the_blended_picture_is_the_photo_out_of_the_subjects_reach(pipe):
     assert same[outside].all() and not same[rows[0] : rows[-1], columns[0] : columns[-1]].all()
 
 
+def test_the_cutout_of_a_picture_is_what_differs_from_its_background(pipe):
+    """Of a picture with one square before its background, the decoded alpha is replaced by what both speak of."""
+    photo = np.full((64, 64, 3), 40, np.uint8)
+    subject, mask = photo.copy(), np.zeros((64, 64), np.uint8)
+    subject[24:40, 24:40], mask[12:52, 12:52] = 220, 255
+    given = {"background_image": photo, "blended_image": subject, "mask": mask}
+    cut = run(pipe, **given).foreground[0, ..., 3]
+    assert cut[:10].max() == cut[54:].max() == 0 and cut[26:38, 26:38].min() > 0.9
+
+
 def test_the_first_pass_draws_nothing_from_the_runs_generator(pipe):
     with_pass, without = seeded(5), seeded(5)
     run(pipe, ("background_image",), generator=with_pass)

@@ -272,6 +272,13 @@ def test_one_and_eight_transparency_passes(pipe):
     assert np.array_equal(one.blended, eight.blended) and not np.array_equal(one.foreground, eight.foreground)
 
 
+def test_latents_are_decoded_with_the_models_own_transparency_passes():
+    own = tiny_pipeline(defaults={"transparency_passes": 1})
+    latents = torch.randn(3, 1, 4, 8, 8, generator=seeded())
+    unsaid, one, eight = (own.decode(latents, "np", passes).foreground for passes in (None, 1, 8))
+    assert np.array_equal(unsaid, one) and not np.array_equal(unsaid, eight)
+
+
 def test_an_overflow_in_half_precision_is_decoded_again(own_pipe):
     own_pipe.vae.to(torch.bfloat16)
     narrow = own_pipe.vae.decode

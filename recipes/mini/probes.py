@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from layerfusion.files import atomic_write
+from recipes.mini.precision import fast_products
 from recipes.mini.world import Kind, Sample, Tier, World
 
 SIDE = 64  # what the probe looks at
@@ -161,7 +162,7 @@ def train(world: World, pictures: int = 3000, steps: int = 1500, batch: int = 64
     started = time.monotonic()
     for step in range(steps):
         views, objects, scenes = batch_of(corpora, rng, batch)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_products():
             object_logits, scene_logits = probe(disturb(views, rng).contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(object_logits.float(), objects, label_smoothing=0.05)
         loss = loss + F.cross_entropy(scene_logits.float(), scenes, ignore_index=IGNORED, label_smoothing=0.05)

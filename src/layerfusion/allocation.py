@@ -14,7 +14,8 @@ def keep_freed_memory() -> bool:
     """Let glibc hand freed blocks to the next allocation, where its own defaults give them back to the system.
 
     Every step of a run allocates the activations of the step before anew. Given back and asked for again, each of their
-    pages is cleared by the system: a quarter of a triplet's processor time (`python -m benchmarks.allocation`).
+    pages is cleared by the system: a tenth of a triplet's processor time on one machine, nothing to speak of on another
+    (`python -m benchmarks.allocation`).
 
     Returns:
         Whether it acts; elsewhere than on glibc nothing is changed.

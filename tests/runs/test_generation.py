@@ -133,6 +133,14 @@ def test_exact_is_all_of_the_steps_and_all_of_the_passes(request_: Request, sess
     assert (exact.config, exact.transparency_passes, exact.exact) == (LayerFusionConfig(), 8, False)
 
 
+def test_a_request_has_its_say_on_the_passes(request_: Request, session: Session) -> None:
+    one, eight = (
+        next(generate(session, request_.model_copy(update={"transparency_passes": passes}))) for passes in (1, 8)
+    )
+    assert one.triplet.blended.tobytes() == eight.triplet.blended.tobytes()
+    assert one.triplet.foreground.tobytes() != eight.triplet.foreground.tobytes()
+
+
 def test_a_record_from_before_the_passes_were_a_setting_had_eight(
     request_: Request, session: Session, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from layerfusion.files import atomic_write
 from layerfusion.transparency import TransparentEncoder, alpha_and_padded_rgb
 from layerfusion.transparency.encoder import OFFSET_GAIN
+from recipes.mini.precision import fast_products
 from recipes.mini.train.data import KINDS, Pictures, over_grey
 from recipes.mini.train.loop import load_averaged
 
@@ -93,7 +94,7 @@ def encode_foregrounds(encoder: TransparentEncoder, run: Path, device: torch.dev
     parts = []
     for start in range(0, len(source), batch):
         rgba = source.take(np.arange(start, min(start + batch, len(source)))).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with fast_products(device.type):
             offset = encoder(alpha_and_padded_rgb(rgba)).float() * OFFSET_GAIN
         mean, std = (plain[name][start : start + batch].to(device).float() for name in ("mean", "std"))
         parts.append((mean + std * offset).half().cpu())
@@ -107,6 +108,6 @@ def _posterior(
 ) -> tuple[Tensor, Tensor]:
     batch = source.take(indices).to(device)
     pixels = over_grey(batch) if source.kind == "foreground" else batch
-    with torch.autocast(device.type, torch.bfloat16):
+    with fast_products(device.type):
         posterior = vae.encode(2 * pixels - 1).latent_dist
     return posterior.mean.float().cpu(), posterior.std.float().cpu()

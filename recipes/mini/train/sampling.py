@@ -9,6 +9,7 @@ from diffusers.schedulers import SchedulerMixin
 from torch import Tensor
 
 from layerfusion.transparency import TransparentDecoder
+from recipes.mini.precision import fast_products
 from recipes.mini.train.latents import SCALING_FACTOR
 from recipes.mini.train.settings import GUIDANCE_SCALE, Settings
 from recipes.mini.train.sheets import save_sheet
@@ -70,7 +71,7 @@ def sample_latents(
     latents = latents * scheduler.init_noise_sigma
     for step in scheduler.timesteps:
         scaled = scheduler.scale_model_input(torch.cat([latents, latents]), step)
-        with torch.autocast(device.type, torch.bfloat16):
+        with fast_products(device.type):
             noise = modules["unet"](scaled, step, embeds, added_cond_kwargs=extra).sample
         without, given = noise.float().chunk(2)
         guided = without + guidance * (given - without)

@@ -26,6 +26,7 @@ from layerfusion import LayerFusionPipeline
 from layerfusion.evaluation.baselines.layerdiffuse import CONDITIONS, Stage, widen
 from layerfusion.files import atomic_write
 from layerfusion.models import load_pipeline, model_folder
+from recipes.mini.precision import fast_products
 from recipes.mini.train.base import CAPTION_DROPOUT, noise_loss, use_plain_attention
 from recipes.mini.train.data import over_grey
 from recipes.mini.train.foreground import encode_captions
@@ -68,7 +69,7 @@ def draw_triplets(pipe: LayerFusionPipeline, world: World, run: Path, count: int
             others = [
                 torch.from_numpy(p).movedim(-1, 0)[None].float() / 255 for p in (sample.picture, sample.background)
             ]
-            with torch.autocast("cpu", torch.bfloat16):
+            with fast_products():
                 mean = vae.encode(2 * torch.cat([over_grey(cut), *others]) - 1).latent_dist.mean
             for layer, latent in zip(LAYERS, (mean.float() * vae.config.scaling_factor).half(), strict=True):
                 parts[layer].append(latent)
