@@ -66,7 +66,7 @@ def test_each_has_its_own_layer_in_its_place(pipe):
 
 @pytest.mark.parametrize(("detail_range", "encoded"), [((0.0, 0.0), 0), ((0.0, 0.6), 2 * 2), ((0.0, 1.0), 2 * 3)])
 def test_how_subjects_stand_is_encoded_only_where_detail_follows(pipe, monkeypatch, detail_range, encoded):
-    """Every foreground is looked at after two, five and eight of ten steps; the extent is all that some looks are for."""
+    """Of ten steps, every foreground is looked at after two, five and eight; some looks are for its extent alone."""
     taken = []
     encode = pipe.laid_of
     monkeypatch.setattr(pipe, "laid_of", lambda *scene: taken.append(scene) or encode(*scene))

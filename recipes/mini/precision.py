@@ -1,4 +1,4 @@
-"""Products in bfloat16 where they are faster: a processor without the instructions takes ten times as long over them."""
+"""Products in bfloat16 where they are faster: a processor without the instructions takes ten times as long."""
 
 import torch
 

@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the pairs and their noise")
     parser.add_argument("--again", type=int, metavar="SEED", help="a second run, to see that both say the same")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="of products on a CPU; the faster if unsaid")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="on a CPU; else the faster")
     parser.add_argument("--only", nargs="*", help="rows whose names hold one of these")
     parser.add_argument("--out", type=Path, default=Path("docs/evidence"))
     parser.add_argument("--work", type=Path, default=Path("build/table1"), help="where what was drawn is kept")
