@@ -22,7 +22,7 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Generator
 
 from benchmarks.machine import remember
-from layerfusion import LayerFusionConfig, LayerFusionPipeline
+from layerfusion import Foreground, LayerFusionConfig, LayerFusionPipeline
 from layerfusion.allocation import keep_freed_memory
 from layerfusion.errors import LayerFusionError
 from layerfusion.evaluation.measures import bootstrap
@@ -82,11 +82,19 @@ def modes(pipeline: LayerFusionPipeline, few_step: LayerFusionPipeline | None) -
 
 
 def growth(pipeline: LayerFusionPipeline) -> Runs:
-    """One triplet of the model's own size, and more and larger ones."""
+    """One triplet of the model's own size, more and larger ones, and one with several foregrounds."""
     runs: Runs = {"one triplet": triplet(pipeline)}
     runs |= {f"batch of {count}": triplet(pipeline, count) for count in (2, 4, 8)}
     runs |= {f"{side} pixels": triplet(pipeline, width=side, height=side) for side in (128, 384, 512)}
+    runs |= {f"{count} in boxes": boxed(pipeline, count) for count in (1, 2, 3)}
     return runs
+
+
+def boxed(pipeline: LayerFusionPipeline, count: int) -> Callable[[], Any]:
+    """A call that makes one triplet with so many foregrounds, side by side."""
+    wide = 1 / count
+    each = [Foreground(FOREGROUND, box=(number * wide, 0.3, wide, 0.6)) for number in range(count)]
+    return lambda: pipeline(foregrounds=each, background_prompt=BACKGROUND, generator=generators(1))
 
 
 def measured(runs: Runs, rounds: int) -> dict[str, dict[str, Any]]:
@@ -131,7 +139,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="measured turns, after one that warms up")
-    parser.add_argument("--growth", action="store_true", help="batches and sizes instead of modes")
+    parser.add_argument("--growth", action="store_true", help="batches, sizes and foregrounds instead of modes")
     parser.add_argument("--only", help="names to measure beside the first, separated by semicolons")
     options = parser.parse_args(arguments)
     keep_freed_memory()

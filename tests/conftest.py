@@ -1,6 +1,7 @@
 """What all tests share: the tiny SDXL, and the rules for what is skipped."""
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 # Before anything imports a hub library: no test may reach for the network by accident.
@@ -34,6 +35,21 @@ if TYPE_CHECKING:
 # Deadlines would fail on a busy machine; the same examples everywhere make a failure repeatable.
 hypothesis.settings.register_profile("layerfusion", deadline=None, max_examples=40, derandomize=True)
 hypothesis.settings.load_profile("layerfusion")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium: one for all tests, since a process has one Playwright at a time."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
+    from tools.studio import chromium
+
+    found = chromium()
+    if found is None:
+        pytest.skip("needs chromium (make apt)")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

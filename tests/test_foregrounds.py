@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from layerfusion import Foreground, LayerFusionConfig, LayerFusionError, LayerFusionPipeline
 from layerfusion.placing import extent_of
@@ -62,6 +64,24 @@ def test_each_has_its_own_layer_in_its_place(pipe):
         assert max((right - left) / width, (bottom - top) / height) == pytest.approx(1, abs=0.01)
     moved = stack.edited("foreground 2", lambda layer: layer.moved(5, 0))
     assert moved["shadow 2"].placement.c == 5 and moved["shadow"].placement.c == 0
+
+
+@settings(max_examples=8)
+@given(
+    st.integers(41, 90), st.integers(41, 90), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0.3, 0.5), st.booleans()
+)
+def test_a_box_is_a_part_of_the_scene_of_any_size(pipe, height, width, left, top, side, flip):
+    """A scene of odd sides is padded while it is denoised; a box is a fraction of what was given."""
+    asked = Foreground("a red fox", box=(left, top, side, side), flip=flip)
+    scene = picture(2, height, width)
+    output = run(pipe, [asked, BEAR], background_image=scene, height=None, width=None, output_type="pil")
+    assert np.array_equal(np.asarray(output.background[0]), scene)
+    stack = output.triplet().to_stack()
+    assert (stack.width, stack.height) == (width, height)
+    first, second, third, fourth = stack["foreground (unlit)"].bounds()
+    centre = (left + side / 2) * width, (top + side / 2) * height
+    assert ((first + third) / 2, (second + fourth) / 2) == pytest.approx(centre, abs=1.5)
+    assert (third - first) / width <= side + 3 / width and (fourth - second) / height <= side + 3 / height
 
 
 @pytest.mark.parametrize(("detail_range", "encoded"), [((0.0, 0.0), 0), ((0.0, 0.6), 2 * 2), ((0.0, 1.0), 2 * 3)])

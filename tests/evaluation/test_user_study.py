@@ -57,27 +57,19 @@ def test_the_page_names_no_method_and_asks_for_nothing(study: tuple[str, dict[st
 
 
 @pytest.fixture
-def tab(study: tuple[str, dict[str, Any]], tmp_path: Path) -> Any:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    from tools.studio import chromium
-
-    found = chromium()
-    if found is None:
-        pytest.skip("needs chromium (make apt)")
+def tab(study: tuple[str, dict[str, Any]], tmp_path: Path, browser: Any) -> Any:
     file = tmp_path / "study.html"
     file.write_text(study[0], encoding="utf-8")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": 360, "height": 740}, accept_downloads=True)
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("request", lambda asked: complaints.append(asked.url) if asked.url.startswith("http") else None)
-        page.goto(file.as_uri())
-        yield page
-        assert complaints == []
-        browser.close()
+    context = browser.new_context(viewport={"width": 360, "height": 740}, accept_downloads=True)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("request", lambda asked: complaints.append(asked.url) if asked.url.startswith("http") else None)
+    page.goto(file.as_uri())
+    yield page
+    assert complaints == []
+    context.close()
 
 
 def test_a_person_rates_by_keyboard_closes_the_page_goes_on_and_saves(

@@ -1,7 +1,6 @@
 """The web page in a real headless Chromium: drag, wheel, keys, panel, save; pixels compared with our composite."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +16,6 @@ from tests.barriers import barriers
 from tests.layers.stacks import assert_same, effects, example_stack, lit_stack
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs chromium (make apt)")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

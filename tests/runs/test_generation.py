@@ -17,6 +17,7 @@ from layerfusion.layers import Affine
 from layerfusion.prompts import Conditions
 from layerfusion.runs import Progress, Record, Request, Session, Target, generate
 from layerfusion.runs.pictures import asked_of_the_pipeline
+from layerfusion.runs.record import requested
 from tests.models.tiny_files import tiny_pipeline
 
 
@@ -131,6 +132,11 @@ def test_exact_is_all_of_the_steps_and_all_of_the_passes(request_: Request, sess
     assert (completed.config, completed.transparency_passes) == (saving, 1)
     exact = saver.completed(request_.model_copy(update={"exact": True}))
     assert (exact.config, exact.transparency_passes, exact.exact) == (LayerFusionConfig(), 8, False)
+    one = saver.completed(request_.model_copy(update={"exact": True, "transparency_passes": 1}))
+    assert (one.config, one.transparency_passes) == (LayerFusionConfig(), 1)
+    record = Record(completed, saver.model, {})
+    again, otherwise = (saver.completed(requested(given, record)) for given in ({}, {"exact": True}))
+    assert (again.transparency_passes, otherwise.transparency_passes) == (1, 8)
 
 
 def test_a_request_has_its_say_on_the_passes(request_: Request, session: Session) -> None:

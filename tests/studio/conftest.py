@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from layerfusion.layers import LayerStack
-from tools.studio import Studio, chromium, serving
+from tools.studio import Studio, serving
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
 pytest.importorskip("fastapi", reason="needs the service (pip install 'layerfusion[studio]')")
 
 STEPS = 2  # enough to see that things arrive
@@ -24,17 +23,6 @@ STEPS = 2  # enough to see that things arrive
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("studio")) as where:
         yield where
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    found = chromium()
-    if found is None:
-        pytest.skip("needs chromium (make apt)")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

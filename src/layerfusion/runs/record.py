@@ -166,6 +166,8 @@ def requested(given: dict[str, Any], record: Record | None = None, called: Calla
     if known := values.get("fingerprints"):
         # A picture given anew is another one.
         values["fingerprints"] = {name: one for name, one in known.items() if name.split(".")[0] not in given} or None
+    if given.get("exact"):
+        values["transparency_passes"] = None
     return Request.checked({**values, **given}, called)
 
 

@@ -91,7 +91,7 @@ class Session:
             num_inference_steps=request.steps,
             guidance_scale=request.guidance_scale,
             config=request.varied(own.config),
-            transparency_passes=8 if request.exact else request.transparency_passes,
+            transparency_passes=request.transparency_passes or (8 if request.exact else None),
         )
         self._check_memory(request, inputs.width, inputs.height, inputs.guidance_scale)
         filled = {
