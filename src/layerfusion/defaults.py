@@ -17,7 +17,7 @@ may have them in a file `layerfusion.json` beside its `model_index.json`. Every 
 from dataclasses import dataclass, fields
 from typing import Any
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, shown
 from layerfusion.method.config import LayerFusionConfig
 
 MAX_SIDE = 16_384  # pixels
@@ -67,7 +67,7 @@ class Defaults:
             raise LayerFusionError(f"{source} should hold an object with keys among {', '.join(known)}; mend it.")
         for key, value in values.items():
             if not _is_valid(key, value):
-                raise LayerFusionError(f"{source} has a wrong value for {key}: {value!r}; mend it.")
+                raise LayerFusionError(f"{source} has a wrong value for {key}: {shown(value)}; mend it.")
         given = dict(values)
         if "size" in given:
             given["size"] = (given["size"][0], given["size"][1])

@@ -1,6 +1,7 @@
 """The error a user can mend: one sentence that says what is wrong and what to do."""
 
 LONGEST = 200  # characters of what another library says
+QUOTED = 60  # characters of a wrong value
 
 
 class LayerFusionError(ValueError):
@@ -11,6 +12,12 @@ def told(error: Exception) -> str:
     """What another library's exception says, on one line and no longer than a line: some quote a whole file."""
     said = " ".join(str(error).split())
     return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+
+
+def shown(value: object) -> str:
+    """A wrong value as a sentence quotes it: on one line and short, whatever a file holds in its place."""
+    quoted = repr(value)
+    return quoted if len(quoted) <= QUOTED else quoted[: QUOTED - 1] + "…"
 
 
 def foreseen(error: Exception) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, shown
 
 Mask = Literal["combined", "self", "cross"]
 StructureSource = Literal["prior_pass", "previous_step"]
@@ -71,14 +71,14 @@ class LayerFusionConfig:
         for name in ("mask_range", "prior_range", "detail_range", "guidance_range", "blend_range", "blocks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.mask not in get_args(Mask):
-            raise LayerFusionError(f"mask is {self.mask!r}; choose one of {', '.join(get_args(Mask))}.")
+            raise LayerFusionError(f"mask is {shown(self.mask)}; choose one of {', '.join(get_args(Mask))}.")
         if self.structure_from not in get_args(StructureSource):
             options = ", ".join(get_args(StructureSource))
-            raise LayerFusionError(f"structure_from is {self.structure_from!r}; choose one of {options}.")
+            raise LayerFusionError(f"structure_from is {shown(self.structure_from)}; choose one of {options}.")
         if not 0 < self.boundary < float("inf"):
             raise LayerFusionError(f"boundary is {self.boundary}; give a number above 0 (the paper uses 10).")
         if len(self.mask_range) != 2 or not 0 <= self.mask_range[0] < self.mask_range[1] <= 1:
-            raise LayerFusionError(f"mask_range is {self.mask_range}; give two quantiles, 0 <= low < high <= 1.")
+            raise LayerFusionError(f"mask_range is {shown(self.mask_range)}; give two quantiles, 0 <= low < high <= 1.")
         for name in ("align", "detail", "light"):
             if not 0 <= getattr(self, name) <= 1:
                 raise LayerFusionError(f"{name} is {getattr(self, name)}; give a number from 0 to 1.")
@@ -87,7 +87,7 @@ class LayerFusionConfig:
         for name in ("blend_range", "prior_range", "detail_range", "guidance_range"):
             span = getattr(self, name)
             if len(span) != 2 or not 0 <= span[0] <= span[1] <= 1:
-                raise LayerFusionError(f"{name} is {span}; give two fractions, 0 <= start <= end <= 1.")
+                raise LayerFusionError(f"{name} is {shown(span)}; give two fractions, 0 <= start <= end <= 1.")
         if not self.blocks:
             raise LayerFusionError('blocks is empty; give glob patterns, or turn blending off with "blend".')
 
@@ -144,7 +144,7 @@ class LayerFusionConfig:
         """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise LayerFusionError(f"the configuration has no setting {', '.join(map(repr, unknown))}; remove it.")
+            raise LayerFusionError(f"the configuration has no setting {shown(unknown[0])}; remove it.")
         try:
             # As JSON, where a list is as good as a tuple, and otherwise strictly.
             return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
@@ -154,6 +154,7 @@ class LayerFusionConfig:
                 cls(**{str(first["loc"][0]): first["input"]})  # says itself what there is to choose from
             if "error" in first.get("ctx", {}):
                 raise LayerFusionError(str(first["ctx"]["error"])) from None
+            name, value = first["loc"][0], shown(first["input"])
             raise LayerFusionError(
-                f"the configuration has a value of the wrong type for {first['loc'][0]}: {first['input']!r}; mend it."
+                f"the configuration has a value of the wrong type for {name}: {value}; mend it."
             ) from None

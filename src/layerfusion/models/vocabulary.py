@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, told
 from layerfusion.models.presets import read_json
 
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
@@ -241,4 +241,4 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
     try:
         return Vocabulary.from_dict(values)
     except (KeyError, TypeError, AttributeError) as error:
-        raise LayerFusionError(f"{file} holds no valid vocabulary ({error!r}); save the model again.") from None
+        raise LayerFusionError(f"{file} holds no valid vocabulary ({told(error)}); save the model again.") from None

@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from layerfusion.errors import LayerFusionError, told
+from layerfusion.errors import LayerFusionError, shown, told
 from layerfusion.files import look
 from layerfusion.models.hub import is_half
 from layerfusion.models.locate import ModelFiles
@@ -70,7 +70,9 @@ def _check_part(part: Path) -> None:
             raise LayerFusionError(f"{index} does not say which file holds which tensor; {AGAIN}")
         for shard in sorted(set(shards.values())):
             if shard not in names or not shard.endswith(".safetensors"):
-                raise LayerFusionError(f"{index} names {shard!r}, which is no .safetensors file beside it; {AGAIN}")
+                raise LayerFusionError(
+                    f"{index} names {shown(shard)}, which is no .safetensors file beside it; {AGAIN}"
+                )
     if "config.json" in names:
         _check_depth(part)
 
@@ -98,9 +100,7 @@ def _check_tokenizer(part: Path) -> None:
     settings = part / "tokenizer_config.json"
     longest = read_json(settings).get("model_max_length", 1)
     if type(longest) not in (int, float) or longest < 1:
-        raise LayerFusionError(
-            f"{settings} says {str(longest)[:40]!r} for model_max_length, which is no length; {AGAIN}"
-        )
+        raise LayerFusionError(f"{settings} says {shown(longest)} for model_max_length, which is no length; {AGAIN}")
 
 
 def check_tensors(files: ModelFiles, components: Mapping[str, Any], half: bool) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from layerfusion.errors import shown
 from layerfusion.foregrounds import box_of
 
 MAX_SEED = 2**63 - 1
@@ -50,5 +51,4 @@ def complaint_of(complaint: Any) -> str:
         return f"{which} is missing; say what to draw."
     if complaint["type"] == "extra_forbidden":
         return f"there is no {which}; choose from {', '.join(AskedForeground.model_fields)}."
-    shown = repr(complaint["input"])
-    return f"wrong value for {which}: {shown if len(shown) <= 60 else shown[:57] + '…'}; give another."
+    return f"wrong value for {which}: {shown(complaint['input'])}; give another."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import layerfusion
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, shown
 from layerfusion.files import at_home, look, open_file
 from layerfusion.runs.request import Request
 
@@ -128,11 +128,11 @@ class Record:
         then, advice = values.get("versions", {}), values.get("advice", [])
         for key, value in (("model", model), ("versions", then), *notes.items()):
             if not isinstance(value, dict):
-                raise LayerFusionError(f"wrong value for {key}: {value!r}; mend it.")
+                raise LayerFusionError(f"wrong value for {key}: {shown(value)}; mend it.")
         if not isinstance(advice, list):
-            raise LayerFusionError(f"wrong value for advice: {advice!r}; mend it.")
+            raise LayerFusionError(f"wrong value for advice: {shown(advice)}; mend it.")
         if not all(isinstance(value, str) for value in (*model.values(), *then.values())):
-            raise LayerFusionError(f"wrong value for model or versions: {model!r}, {then!r}; mend it.")
+            raise LayerFusionError(f"wrong value for model or versions: {shown(model)}, {shown(then)}; mend it.")
         known = {key: value for key, value in values.items() if key in Request.model_fields}
         description = {key: value for key, value in model.items() if key in ModelDescription.__dataclass_fields__}
         # Before it was a setting there were eight.

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from layerfusion.defaults import MAX_SIDE
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, shown
 from layerfusion.foregrounds import MAX_FOREGROUNDS
 from layerfusion.method.config import LayerFusionConfig, Mask
 from layerfusion.runs.foregrounds import MAX_SEED, AskedForeground, complaint_of
@@ -251,12 +251,10 @@ def _sentence(error: ValidationError, called: Callable[[str], str]) -> str:
     if first["type"] == "missing":
         return f"the {says} is empty; say what to draw."
     if first["type"] == "extra_forbidden":
-        return f"there is no setting {name!r}; remove it, or choose from {', '.join(Request.model_fields)}."
+        return f"there is no setting {shown(name)}; remove it, or choose from {', '.join(Request.model_fields)}."
     if first["type"] == "value_error":
         return f"the {says} {context['error']}."
-    shown = repr(first["input"])
-    shown = shown if len(shown) <= 60 else shown[:57] + "…"
-    return f"wrong value for {says}: {shown}; {_advice(name, first['type'], context)}."
+    return f"wrong value for {says}: {shown(first['input'])}; {_advice(name, first['type'], context)}."
 
 
 def _advice(name: str, complaint: str, context: dict[str, Any]) -> str:
