@@ -32,7 +32,7 @@ studio: $(VENV)/.installed  ## set up, then open the studio in a browser
 	$(BIN)/layerfusion studio
 
 test: $(VENV)/.installed-dev  ## set up, then run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev  ## ruff, mypy, who may import whom, lengths
 	$(BIN)/ruff check .

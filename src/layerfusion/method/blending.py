@@ -48,7 +48,7 @@ def blend_into_blended(
     soft: Float[Tensor, "*#rows M 1"],
 ) -> Float[Tensor, "*#rows M channels"]:
     """Eq. 1: a'_Blended = a_FG · mask_soft + a_Blended · (1 − mask_soft)."""
-    return a_foreground * soft + a_blended * (1 - soft)
+    return torch.lerp(a_blended, a_foreground, soft)
 
 
 def blend_into_foreground(
@@ -57,4 +57,4 @@ def blend_into_foreground(
     hard: Float[Tensor, "*#rows M 1"],
 ) -> Float[Tensor, "*#rows M channels"]:
     """Eq. 2: a'_FG = a'_Blended · mask_hard + a_FG · (1 − mask_hard); `a_blended` is the result of Eq. 1."""
-    return a_blended * hard + a_foreground * (1 - hard)
+    return torch.lerp(a_foreground, a_blended, hard)

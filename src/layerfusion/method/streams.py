@@ -83,8 +83,12 @@ class StreamLayout:
         )
 
     def conditional_foregrounds(self, rows: Shaped[Tensor, "rows ..."]) -> Shaped[Tensor, "FB ..."]:
-        """(at least the foregrounds' rows, …) → (F·B, …): their conditional half; masks come from it alone."""
-        return torch.cat([self.stream(rows, name)[-1] for name in self.foregrounds])
+        """(at least the foregrounds' rows, …) → (F·B, …): their conditional half; masks come from it alone.
+
+        A view where there is one foreground.
+        """
+        each = [self.stream(rows, name)[-1] for name in self.foregrounds]
+        return each[0] if len(each) == 1 else torch.cat(each)
 
     def attended(self, streams: Collection[str], blend: bool, update: bool, share: bool) -> set[str]:
         """These streams and all that any of them attends to, directly or by way of others.
