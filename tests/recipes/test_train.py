@@ -260,7 +260,10 @@ def test_a_stopped_stage_goes_on(tmp_path: Path) -> None:
     torch.testing.assert_close(averaged.weight, first.ema.shadow_params[0])
 
 
-def test_the_loop_takes_the_faster_precision_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("half", "tried"), [(1.0, 8), (60.0, 2)])
+def test_the_loop_takes_the_faster_precision_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: float, tried: int
+) -> None:
     module = nn.Linear(2, 1)
     loop = Loop(tmp_path, "stage", {"module": module}, 40, peak=0.1, ema=0.5, device=CPU)
     clock, types = [0.0], []
@@ -269,11 +272,13 @@ def test_the_loop_takes_the_faster_precision_and_says_so(tmp_path: Path, monkeyp
         with loop.autocast():
             out = module(torch.ones(1, 2))
         types.append(out.dtype)
-        clock[0] += 1.0 if out.dtype == torch.bfloat16 else 3.0
+        clock[0] += half if out.dtype == torch.bfloat16 else 3.0
         loop.update(out.float().mean(), 1)
-    assert {torch.float32, torch.bfloat16} == set(types[:4]) and set(types[20:]) == {torch.bfloat16}
+    faster = torch.bfloat16 if half < 3 else torch.float32
+    assert types[: 2 * tried] == [torch.float32, torch.bfloat16] * tried and set(types[2 * tried :]) == {faster}
     chosen = json.loads((tmp_path / "machine.jsonl").read_text())
-    assert chosen["chosen"] == "bfloat16" and chosen["seconds_float32"] == 3 and chosen["seconds_bfloat16"] == 1
+    assert f"torch.{chosen['chosen']}" == str(faster)
+    assert (chosen["seconds_float32"], chosen["seconds_bfloat16"]) == (3, half)
 
 
 def test_a_run_starts_from_a_finished_model(run: Path, tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ WARMUP = 100
 
 
 SAVE_MINUTES, SHEET_MINUTES = 2.5, 12.0
-TRIALS = 6
-"""Steps of each precision whose times are compared at the start of a sitting, after two that warm up."""
+TRIALS, CLEAR = 6, 5.0
+"""Steps of each precision whose times are compared at the start of a sitting, after two that warm up; and how many
+times as long one takes where that is seen without them: a step in bfloat16 may take a minute."""
 
 
 class Loop:
@@ -62,6 +63,7 @@ class Loop:
         self.step, self.seen, self.spent = 0, 0, 0.0
         self.bfloat16 = device.type != "cpu"
         self.trials: dict[bool, list[float]] = {False: [], True: []}
+        self.trying = device.type == "cpu"
         self.checkpoint = run / f"{stage}.safetensors"
         run.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
@@ -90,7 +92,7 @@ class Loop:
             yield self.step, due
             now = time.monotonic()
             self.spent, took, since = self.spent + now - since, now - since, now
-            if self.device.type == "cpu" and len(self.trials[False]) < TRIALS + 2:
+            if self.trying:
                 self._try(took)
         self.save()
 
@@ -98,9 +100,13 @@ class Loop:
         """Note what a step took, and change the precision; after the last trial, keep the faster."""
         self.trials[self.bfloat16].append(seconds)
         self.bfloat16 = not self.bfloat16
-        if len(self.trials[False]) < TRIALS + 2:
+        rounds = min(map(len, self.trials.values()))
+        if rounds < 2:
             return
-        times = {name: statistics.median(self.trials[name][2:]) for name in (False, True)}
+        times = {name: statistics.median(taken[min(2, rounds - 1) :]) for name, taken in self.trials.items()}
+        self.trying = rounds < TRIALS + 2 and max(times.values()) < CLEAR * min(times.values())
+        if self.trying:
+            return
         self.bfloat16 = times[True] < times[False]
         found = {
             "stage": self.stage,
