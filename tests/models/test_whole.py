@@ -63,9 +63,12 @@ def points_at_a_pickle(folder: Path) -> None:
     (part / "model.safetensors.index.json").write_text(json.dumps(weight_map))
 
 
-def length_is_no_number(folder: Path) -> None:
-    file = folder / "tokenizer" / "tokenizer_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "model_max_length": {"x": 77}}))
+def length(tokenizer: str, longest: object) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        file = folder / tokenizer / "tokenizer_config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "model_max_length": longest}))
+
+    return spoil
 
 
 def deep(part: str, name: str, layers: object) -> Callable[[Path], None]:
@@ -96,7 +99,8 @@ SPOILT = {
     "unet of 2³² layers": (deep("unet", "layers_per_block", 2**32), "for layers_per_block"),
     "unet of a deep level": (deep("unet", "transformer_layers_per_block", [1, 10**9, 1]), "for transformer_layers"),
     "text encoder of a billion layers": (deep("text_encoder", "num_hidden_layers", 10**9), "for num_hidden_layers"),
-    "length": (length_is_no_number, "for model_max_length"),
+    "length that is no number": (length("tokenizer", {"x": 77}), "for model_max_length"),
+    "prompts of 2³¹ tokens": (length("tokenizer_2", 2**31), "where text_encoder_2 reads 77 tokens"),
     "pipe": (pipe_of("transparent_decoder"), "is no ordinary file"),
     "pickle": (points_at_a_pickle, "names 'pytorch_model.bin'"),
 }

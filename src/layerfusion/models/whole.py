@@ -99,8 +99,14 @@ def _check_tokenizer(part: Path) -> None:
             raise LayerFusionError(f"{part} has no {name}, without which it reads prompts in another way; {AGAIN}")
     settings = part / "tokenizer_config.json"
     longest = read_json(settings).get("model_max_length", 1)
-    if type(longest) not in (int, float) or longest < 1:
+    if type(longest) not in (int, float) or not longest >= 1:
         raise LayerFusionError(f"{settings} says {shown(longest)} for model_max_length, which is no length; {AGAIN}")
+    # Prompts are padded to that many tokens, whatever memory they take.
+    encoder = part.with_name(part.name.replace("tokenizer", "text_encoder")) / "config.json"
+    positions = read_json(encoder).get("max_position_embeddings") if encoder.is_file() else None
+    if type(positions) is int and longest > positions:
+        said = f"{settings} says {shown(longest)} for model_max_length"
+        raise LayerFusionError(f"{said}, where {encoder.parent.name} reads {positions} tokens; {AGAIN}")
 
 
 def check_tensors(files: ModelFiles, components: Mapping[str, Any], half: bool) -> None:
