@@ -98,6 +98,10 @@ SPOILT = {
     },
     "unet of 2³² layers": (deep("unet", "layers_per_block", 2**32), "for layers_per_block"),
     "unet of a deep level": (deep("unet", "transformer_layers_per_block", [1, 10**9, 1]), "for transformer_layers"),
+    "decoder of 5,000 levels": (
+        deep("transparent_decoder", "block_out_channels", [8] * 5000),
+        "5000 entries for block",
+    ),
     "text encoder of a billion layers": (deep("text_encoder", "num_hidden_layers", 10**9), "for num_hidden_layers"),
     "length that is no number": (length("tokenizer", {"x": 77}), "for model_max_length"),
     "prompts of 2³¹ tokens": (length("tokenizer_2", 2**31), "where text_encoder_2 reads 77 tokens"),

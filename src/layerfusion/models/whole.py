@@ -78,9 +78,12 @@ def _check_part(part: Path) -> None:
 
 
 def _check_depth(part: Path) -> None:
-    """No more layers than tensors: its library builds as many as the settings say, until the memory is full."""
+    """No more layers or levels than tensors: its library builds as many as the settings say, until memory is full."""
     tensors = len(_held(part, None)) + len(_held(part, "fp16"))
     for name, value in read_json(part / "config.json").items():
+        if isinstance(value, list) and len(value) > tensors:
+            said = f"{part / 'config.json'} has {len(value)} entries for {name}"
+            raise LayerFusionError(f"{said}, with {tensors} tensors beside it; {AGAIN}")
         if "layers" not in name:
             continue
         for layers in value if isinstance(value, list) else [value]:
