@@ -167,6 +167,7 @@ def requested(given: dict[str, Any], record: Record | None = None, called: Calla
         # A picture given anew is another one.
         values["fingerprints"] = {name: one for name, one in known.items() if name.split(".")[0] not in given} or None
     if given.get("exact"):
+        # The record's passes are what a model saved by; exact has all of them, unless some are asked for now.
         values["transparency_passes"] = None
     return Request.checked({**values, **given}, called)
 
