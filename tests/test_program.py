@@ -1,5 +1,6 @@
 """One sentence for whatever a user can mend, whoever raised it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -130,3 +131,29 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
         time.sleep(0.05)
     running.stdout.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def on_a_terminal(*words: str) -> str:
+    """All that the command shows where its streams are a terminal."""
+    import pty
+
+    terminal, other = pty.openpty()
+    with subprocess.Popen([sys.executable, "-m", "layerfusion", *words], stdout=other, stderr=other) as running:
+        os.close(other)
+        shown = b""
+        with contextlib.suppress(OSError):  # its end, on Linux
+            while piece := os.read(terminal, 4096):
+                shown += piece
+    os.close(terminal)
+    assert running.returncode == 2
+    return shown.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_the_first_word_comes_before_the_imports() -> None:
+    refused = ["generate", "a fox", "a forest", "--size", "100x64"]
+    shown = on_a_terminal(*refused)
+    assert shown.startswith("Starting\r")
+    quiet = on_a_terminal(*refused, "--quiet")
+    assert "Starting" not in quiet
+    assert shown.endswith(quiet)

@@ -5,7 +5,7 @@ import functools
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from layerfusion.errors import foreseen
 PACKAGE = Path(layerfusion.__file__).parent
 # What the options' parser raises: a usage error, or a wish for help. Its module is typer's own affair.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
+SILENT = {"--quiet", "-q", "--help", "-h"}
 
 
 class OneSentence(TyperGroup):
@@ -62,6 +63,19 @@ class OneSentence(TyperGroup):
                 raise
             _say("[bold red]error:[/] ", sentence)
             raise typer.Exit(2) from None
+
+
+@contextlib.contextmanager
+def starting(arguments: Sequence[str]) -> Iterator[None]:
+    """A word on a terminal while a command is imported, which takes a slow machine half a second; then it is gone."""
+    shown = sys.stderr.isatty() and SILENT.isdisjoint(arguments)
+    if shown:
+        typer.echo("Starting", nl=False, err=True)
+    try:
+        yield
+    finally:
+        if shown:
+            typer.echo("\r        \r", nl=False, err=True)
 
 
 def _leave(*_: object) -> None:

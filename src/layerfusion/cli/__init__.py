@@ -7,7 +7,7 @@ import typer
 
 import layerfusion
 from layerfusion.allocation import keep_freed_memory
-from layerfusion.program import OneSentence
+from layerfusion.program import OneSentence, starting
 from layerfusion.threads import settle_threads
 
 settle_threads()
@@ -28,6 +28,10 @@ class Commands(OneSentence):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        with starting(args):
+            return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in COMMANDS and cmd_name not in self.commands:
