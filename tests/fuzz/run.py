@@ -14,7 +14,8 @@ from pathlib import Path
 SECONDS, BYTES = 10, 1_500_000_000
 STEP, TRIPLET = 0.04, 0.5  # seconds of the processor that a step of the tiny model, and a written triplet, may take:
 # who asks for a thousand of them waits for them
-HANGS = 240  # seconds by the clock: on a busy machine ten of the processor's may take so long
+# Where a run is stopped: seconds of the processor, and by the clock, of which a busy machine may take many for ten.
+PROCESSOR, HANGS = 120, 240
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,21 @@ class Outcome:
     left: tuple[str, ...]
     steps: tuple[int, ...] = ()
 
+    @property
+    def allowed(self) -> float:
+        """Seconds of the processor that it may take, with what it wrote."""
+        return SECONDS + STEP * sum(self.steps) + TRIPLET * len(self.steps)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it was stopped for its time while it made the many triplets that it was asked for, no slower than it may."""
+        stopped = self.code == -signal.SIGKILL and (self.seconds > PROCESSOR - 1 or self.clock > HANGS - 1)
+        return stopped and bool(self.steps) and self.seconds <= self.allowed and self.bytes <= BYTES
+
     def complaint(self, command: str, full: bool) -> str | None:
         """What is wrong with it; None where it was handled. Where it could say nothing, its work may be done."""
         if self.code < 0:
-            return f"ended by {signal.Signals(-self.code).name}"
+            return None if self.at_work else f"ended by {signal.Signals(-self.code).name}"
         if "Traceback" in self.stderr or self.code not in (0, 2, *((1,) if command == "doctor" else ())):
             return f"exit {self.code}: {self.stderr.strip().splitlines()[-1][:200] if self.stderr.strip() else ''}"
         errors = [line for line in self.stderr.splitlines() if not line.startswith("note: ")]
@@ -57,7 +69,7 @@ class Outcome:
             return f"files changed though it failed: {self.stderr[:200]!r}"
         if self.left:
             return f"left behind: {self.left}"
-        if self.seconds > SECONDS + STEP * sum(self.steps) + TRIPLET * len(self.steps):
+        if self.seconds > self.allowed:
             return f"took {self.seconds:.1f} s"
         if self.bytes > BYTES and "memory" not in self.stderr:
             return f"held {self.bytes / 1e9:.1f} GB"
@@ -127,7 +139,7 @@ def _be_the_command(
         logs[0].touch()
         # The kernel's own bound, so that a bad case cannot take the machine down.
         resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))
-        resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+        resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
         from layerfusion.cli import app
 
         sys.argv = ["layerfusion", *arguments]
