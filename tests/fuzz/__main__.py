@@ -3,7 +3,7 @@
 Each case is a call in a process of its own. It is mishandled when it ends in a traceback, by a signal or with anything
 but one sentence; when it changes files and then fails, or leaves temporary ones; when it takes more than ten seconds of
 the processor, or 1.5 GB without saying that memory is why. A run that is asked for a thousand triplets, and makes them
-as fast as it should, is stopped after two minutes, and is well handled. `--only N` runs a single case again and shows it.
+as fast as it should, is stopped after two minutes, and is well handled. `--only N` runs one case again and shows it.
 """
 
 import argparse

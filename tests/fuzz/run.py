@@ -50,7 +50,7 @@ class Outcome:
 
     @property
     def at_work(self) -> bool:
-        """Whether it was stopped for its time while it made the many triplets that it was asked for, no slower than it may."""
+        """Whether it was stopped while it made the many triplets that it was asked for, no slower than it may."""
         stopped = self.code == -signal.SIGKILL and (self.seconds > PROCESSOR - 1 or self.clock > HANGS - 1)
         return stopped and bool(self.steps) and self.seconds <= self.allowed and self.bytes <= BYTES
 
