@@ -45,7 +45,7 @@ SMALLEST, LARGEST = 0.25, 0.8
 ALONE = "base alone"
 CEILING = "ceiling"
 GAP = 0.02  # between two boxes of one scene
-MARGIN = 0.1  # round a box that the probe looks at, of its longer side
+MARGIN = 0.03  # round a box that the probe looks at, of its longer side: more shows it the neighbours
 NEAR, ALIKE = 0.06, 0.15  # the bars of centre and size
 
 
@@ -111,8 +111,8 @@ class Bench:
 def emptiness(pipe: LayerFusionPipeline, noise: torch.Tensor, box: Box) -> Holds:
     """The foreground held to a clear picture outside its box, to the end."""
     height, width = noise.shape[-2:]
-    factor = pipe.vae_scale_factor
-    clear = encode_cutout(pipe.vae, pipe.transparent_encoder, torch.zeros(1, 4, height * factor, width * factor))
+    size = height * pipe.vae_scale_factor, width * pipe.vae_scale_factor
+    clear = encode_cutout(pipe.vae, pipe.transparent_encoder, torch.zeros(1, 4, *size))
     latents, until = torch.zeros_like(noise), torch.zeros_like(noise[:, :, :1])
     x, y, w, h = box
     rows = (torch.arange(height) + 0.5) / height
@@ -142,14 +142,17 @@ def misplaced(alpha: np.ndarray, box: Box) -> dict[str, float]:
 
 
 def looked_at(picture: np.ndarray, box: Box) -> np.ndarray:
-    """What is in a box and just round it, square: (64, 64, 3) in [0, 1]."""
+    """What is in a box, and nothing of its neighbours; its border goes on to make it square: (64, 64, 3) in [0, 1]."""
     height, width = picture.shape[:2]
     x, y, w, h = box
-    side = max(w * width, h * height) * (1 + 2 * MARGIN)
-    left, top = (x + w / 2) * width - side / 2, (y + h / 2) * height - side / 2
-    target = np.array([[64 / side, 0, -left * 64 / side], [0, 64 / side, -top * 64 / side]])
-    blurred = cv2.GaussianBlur(picture, (0, 0), max(0.01, 0.35 * side / 64)) if side > 64 else picture
-    return np.asarray(cv2.warpAffine(blurred, target, (64, 64), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
+    margin = MARGIN * max(w, h)
+    left, right = (round(min(max(edge, 0), 1) * width) for edge in (x - margin, x + w + margin))
+    top, bottom = (round(min(max(edge, 0), 1) * height) for edge in (y - margin, y + h + margin))
+    side = max(right - left, bottom - top)
+    up, along = (side - bottom + top) // 2, (side - right + left) // 2
+    rest = side - (bottom - top) - up, side - (right - left) - along
+    cut = cv2.copyMakeBorder(picture[top:bottom, left:right], up, rest[0], along, rest[1], cv2.BORDER_REPLICATE)
+    return cv2.resize(cut, (64, 64), interpolation=cv2.INTER_AREA)
 
 
 def measured(bench: Bench, asked: Asked, output: LayerFusionOutput) -> dict[str, Any]:
@@ -191,23 +194,22 @@ def naive(bench: Bench, count: int) -> dict[str, Any]:
 @torch.no_grad()
 def ceiling(bench: Bench, count: int) -> dict[str, Any]:
     """How often the probe names what is truly there, for one, two and three boxes of the first cases."""
-    found, vae = {}, bench.pipe.vae
+    vae = bench.pipe.vae
+    found: dict[str, dict[str, Any]] = {}
     for task_name in ("own frame", "two", "three"):
-        make = TASKS[task_name][0]
-        cases = [make(bench.world, number) for number in range(count)]
+        cases = [TASKS[task_name][0](bench.world, number) for number in range(count)]
         pictures = np.stack([rendered(bench.world, asked) for asked in cases])
-        exact = torch.from_numpy(pictures).movedim(-1, 1)
-        kept = [vae.decode(vae.encode(2 * one[None] - 1).latent_dist.mean).sample for one in exact]
+        each = torch.from_numpy(2 * pictures - 1).movedim(-1, 1).split(1)
+        kept = [vae.decode(vae.encode(one).latent_dist.mean).sample for one in each]
         coded = (torch.cat(kept) / 2 + 0.5).clamp(0, 1).movedim(1, -1).numpy()
-        result: dict[str, Any] = {"cases": count}
+        result = found.setdefault(task_name, {"cases": count})
         for name, shown in (("rendered", pictures), ("after the autoencoder", coded)):
             right = []
             for asked, picture in zip(cases, shown, strict=True):
                 names = bench.probe.name(np.stack([looked_at(picture, box) for box in asked.boxes]))
                 right.append([float(got == own) for (got, _), own in zip(names, asked.objects, strict=True)])
-            each = [one for case in right for one in case]
-            result[name] = {"named": _mean(each), "all named": _mean([min(case) for case in right])}
-        found[task_name] = result
+            named = _mean([one for case in right for one in case])
+            result[name] = {"named": named, "all named": _mean([min(case) for case in right])}
     return found
 
 
@@ -221,8 +223,7 @@ def rendered(world: World, asked: Asked) -> np.ndarray:
         left, top, right, bottom = (round(edge * world.size) for edge in sample.truth["box"])
         rgba = np.concatenate([rgba[..., :3] * rgba[..., 3:], rgba[..., 3:]], -1)[top:bottom, left:right]
         scale = world.size * min(width / (right - left), height / (bottom - top))
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(rgba, None, fx=scale, fy=scale, interpolation=how)
+        small = cv2.resize(rgba, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         rows, columns = small.shape[:2]
         up, along = round((y + height / 2) * world.size - rows / 2), round((x + width / 2) * world.size - columns / 2)
         place = picture[max(up, 0) : up + rows, max(along, 0) : along + columns]

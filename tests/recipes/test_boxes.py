@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from recipes.mini.boxes import looked_at, misplaced, one_box, side_by_side
+from recipes.mini.boxes import looked_at, misplaced, one_box, rendered, side_by_side
 from recipes.mini.world import World
 
 
@@ -24,7 +24,20 @@ def test_a_subject_that_just_fits_is_in_its_place() -> None:
 
 def test_the_probe_looks_at_the_box() -> None:
     seen = looked_at(np.repeat(shape(20, 20, 60, 60)[..., None], 3, -1), (0.2, 0.2, 0.4, 0.4))
-    assert seen.shape == (64, 64, 3) and seen[32, 32, 0] == 1 and seen[1, 1, 0] < 0.1
+    assert seen.shape == (64, 64, 3) and seen[32, 32, 0] == 1 and seen[0, 0, 0] < 0.1
+    neighbours = np.repeat((1 - shape(35, 0, 65, 100))[..., None], 3, -1)
+    assert not looked_at(neighbours, (0.37, 0.1, 0.26, 0.8)).any()
+    assert looked_at(neighbours, (0.5, 0.1, 0.26, 0.8)).any()
+
+
+def test_what_is_rendered_stands_in_its_box() -> None:
+    world = World(64)
+    for number in range(5):
+        asked = one_box(world, number)
+        empty = world.render("background", scene=asked.scene, seed=asked.seed).picture / np.float32(255)
+        changed = np.abs(rendered(world, asked) - empty).max(-1)
+        place = misplaced((changed > 0.1).astype(np.float32), asked.boxes[0])
+        assert place["centre"] < 0.1 and place["size"] < 0.25
 
 
 def test_boxes_lie_within_the_scene_and_apart() -> None:
