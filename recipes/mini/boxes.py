@@ -42,8 +42,7 @@ from recipes.mini.world import World, article
 
 SEEDS = 93_000_000
 SMALLEST, LARGEST = 0.25, 0.8
-ALONE = "base alone"
-CEILING = "ceiling"
+ALONE, CEILING = "base alone", "ceiling"
 GAP = 0.02  # between two boxes of one scene
 MARGIN = 0.03  # round a box that the probe looks at, of its longer side: more shows it the neighbours
 NEAR, ALIKE = 0.06, 0.15  # the bars of centre and size
