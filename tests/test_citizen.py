@@ -13,6 +13,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 
 from layerfusion import LayerFusionError, LayerFusionPipeline
+from layerfusion.method.blocks import transformer_blocks
 from layerfusion.offsets import published_form
 from tests.tiny import INDEPENDENT, PROMPTS, latents_of, quiet, seeded, tiny_components, tiny_pipeline
 
@@ -365,6 +366,24 @@ def test_a_compiled_unet_is_one_graph():
     pipe.unet.compile(backend=count, fullgraph=True)
     close(latents_of(pipe, num_inference_steps=2), plain, 0)
     assert len(graphs) == 1
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_blocks_that_are_compiled_one_by_one_share_their_graphs():
+    """A graph depends on shapes and on what a call is for, not on where its block stands."""
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    pipe = tiny_pipeline(transparent_decoder=None)
+    plain = latents_of(pipe, num_inference_steps=2)
+    blocks = [block for _, block in transformer_blocks(pipe.unet)]
+    pipe.unet.compile_repeated_blocks(backend=count, fullgraph=True)
+    close(latents_of(pipe, num_inference_steps=2), plain, 0)
+    kinds = {tuple(block.norm1.weight.shape) for block in blocks}
+    assert len(graphs) <= len(kinds) + 2 < len(blocks)
 
 
 def test_a_wrapped_unet_takes_published_files_and_is_fused(pipe, tmp_path):

@@ -6,9 +6,10 @@ from layerfusion.lazy import lazily
 from layerfusion.method.config import LayerFusionConfig
 
 if TYPE_CHECKING:
-    from layerfusion.method.attention import JointAttention, UNetPass
+    from layerfusion.method.attention import JointAttention
     from layerfusion.method.blocks import resolve_structure_layer, self_attention_layers
     from layerfusion.method.observer import AttentionMaps, AttentionPriors, Observer
+    from layerfusion.method.passes import UNetPass
     from layerfusion.method.streams import BACKGROUND, BLENDED, FOREGROUND, StreamLayout, foreground_names
 
 __all__ = [
@@ -31,9 +32,10 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "attention": ("JointAttention", "UNetPass"),
+        "attention": ("JointAttention",),
         "blocks": ("resolve_structure_layer", "self_attention_layers"),
         "observer": ("AttentionMaps", "AttentionPriors", "Observer"),
+        "passes": ("UNetPass",),
         "streams": ("BACKGROUND", "BLENDED", "FOREGROUND", "StreamLayout", "foreground_names"),
     },
 )

@@ -6,7 +6,7 @@ foregrounds' rows through the foreground offsets, lets the blended and the backg
 blends the attention outputs after the output projection, the only place where both models' outputs live in one space.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -34,9 +34,10 @@ from layerfusion.method.blocks import transformer_blocks
 from layerfusion.method.config import LayerFusionConfig
 from layerfusion.method.image_prompts import IP_ADAPTERS, IPAdapters, attend_to_pictures
 from layerfusion.method.observer import AttentionPriors, Observer
+from layerfusion.method.passes import UNetPass
 from layerfusion.method.priors import content_confidence, resize_to_tokens, structure_prior, token_grid
 from layerfusion.method.sharing import attend_to_both
-from layerfusion.method.streams import BLENDED, StreamLayout
+from layerfusion.method.streams import BLENDED
 from layerfusion.placing import Places
 
 # These compute plain attention, each in its own way.
@@ -52,56 +53,19 @@ REPLACEABLE = (
 
 
 @runtime_checkable
+class Offset(Protocol):
+    """What ε_FG adds to one projection of ε: `layerfusion.offsets.model.Offset`."""
+
+    def project(self, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
+        """linear(x), with the offset added to the first `n_foreground` rows."""
+
+
+@runtime_checkable
 class Offsets(Protocol):
     """What ε_FG adds to ε: `layerfusion.offsets.ForegroundOffsets`."""
 
-    def project(self, path: str, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
-        """linear(x), with the offset of that projection added to the first `n_foreground` rows."""
-
-
-@dataclass
-class UNetPass:
-    """What the processors must know of one call of the UNet.
-
-    Attributes:
-        layout: The order of the batch's rows.
-        size: (height, width) of the latent.
-        eos: (F·B,) place of the first end-of-text token of each foreground prompt.
-        blend: Whether Eq. 1 acts in this call.
-        structure: s' as (F·B, h, w); None where the mask is made of cross-attention alone.
-        take_structure: Whether s' is taken at the structure layer. A pass of foregrounds alone (the prior pass) ends
-            there.
-        observer: Notes what the attentions see; None notes nothing.
-        soft_masks: Filled by the call: mask_soft of every attention in which Eq. 1 acted, (F, B, M) each.
-        pictured: (rows,) 1 where the row's stream was given pictures for an IP-Adapter; None where none was.
-        hidden: Where the background may not attend to the blended stream, as (B, h, w), above 0 where closed; None
-            closes nothing.
-        places: Where the foregrounds stand in the scene; None where each fills it.
-        alike: For streams that are unguided in some triplets of the batch, in which, (B,) bool: their unconditional
-            half is made to be the conditional one.
-    """
-
-    layout: StreamLayout
-    size: tuple[int, int]
-    eos: Tensor
-    blend: bool = False
-    structure: Tensor | None = None
-    take_structure: bool = False
-    observer: Observer | None = None
-    soft_masks: list[Tensor] = field(default_factory=list)
-    pictured: Tensor | None = None
-    hidden: Tensor | None = None
-    places: Places | None = None
-    alike: dict[str, Tensor] = field(default_factory=dict)
-
-    def closed_to(self, tokens: int) -> Tensor | None:
-        """`hidden` on the grid of an attention of so many tokens, (B, M) bool."""
-        return None if self.hidden is None else resize_to_tokens(self.hidden.float(), self.size, tokens) > 0
-
-    def unify(self, name: str, halves: Float[Tensor, "G B M channels"]) -> None:
-        """Make the halves of a stream one where it is `alike`, in place."""
-        if (alike := self.alike.get(name)) is not None:
-            halves[:, alike] = halves[-1:, alike]
+    def within(self, path: str) -> Mapping[str, Offset]:
+        """The offsets of the projections below a module of the UNet, by their paths from there."""
 
 
 class StructureReady(Exception):
@@ -128,6 +92,7 @@ class JointAttention:
     structure_sign: int
     structure: Tensor | None = None
     current: UNetPass = field(init=False, repr=False)
+    processors: list["StreamProcessor"] = field(init=False, repr=False)
     # Inputs of the transformer block being computed: hidden states before any norm, and the prompt embeddings.
     block_inputs: tuple[Tensor, Tensor] = field(init=False, repr=False)
 
@@ -148,18 +113,20 @@ class JointAttention:
                 )
         hooks = []
         adapted: list[Attention] = []
-        processors: dict[str, Callable[..., Any]] = {}
+        processors: dict[str, StreamProcessor] = {}
         for path, block in transformer_blocks(self.unet):
             blends = any(fnmatchcase(path, pattern) for pattern in self.config.blocks)
+            offsets = self.offsets.within(path)
             hooks.append(block.register_forward_pre_hook(self._note_block_inputs, with_kwargs=True))
             for name in ("attn1", "attn2"):
                 layer, attention = f"{path}.{name}.processor", block.get_submodule(name)
                 adapters = found[layer] if isinstance(found[layer], IP_ADAPTERS) else None
-                processors[layer] = StreamProcessor(self, path, block, name, blends, adapters)
+                processors[layer] = StreamProcessor(self, path, block, name, offsets, blends, adapters)
                 if adapters is not None:
                     # While their weights stay part of the UNet, offloading goes on moving them.
                     attention.add_module("ip_adapters", adapters)
                     adapted.append(attention)
+        self.processors = list(processors.values())
         try:
             self.unet.set_attn_processor(processors)
             yield self
@@ -177,7 +144,10 @@ class JointAttention:
     def predict(self, joint_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> Tensor:
         """Call the UNet on the rows of `joint_pass.layout` and return the noise it predicts."""
         self.current = joint_pass
-        return self.unet(sample, timestep, return_dict=False, **conditions)[0]
+        prediction = self.unet(sample, timestep, return_dict=False, **conditions)[0]
+        if joint_pass.blend:
+            joint_pass.soft_masks = [each.soft_mask for each in self.processors if each.blends]
+        return prediction
 
     def take_prior(self, prior_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> None:
         """Call ε_FG on its rows alone, only as far as the structure layer, and keep `structure` (Fig. 2a)."""
@@ -204,7 +174,7 @@ class JointAttention:
             raise StructureReady
 
     def masks(
-        self, content: Float32[Tensor, "FB M"], layer: str
+        self, content: Float32[Tensor, "FB M"], attention: "StreamProcessor"
     ) -> tuple[Float32[Tensor, "F B M"], Float32[Tensor, "F B M"]]:
         """mask_soft and mask_hard of one attention from its content confidence (F·B, M): each (F, B, M), float32."""
         structure = self.current.structure
@@ -216,10 +186,9 @@ class JointAttention:
         soft = soft_mask(s, c, self.config.mask_range)
         hard = hard_mask(soft, self.config.boundary)
         if self.current.observer is not None:
-            self.current.observer.note_maps(layer, self.current.size, self.current.layout, (s, c, soft, hard))
+            self.current.observer.note_maps(attention.layer, self.current.size, self.current.layout, (s, c, soft, hard))
         per_foreground = (len(self.current.layout.foregrounds), self.current.layout.batch)
-        self.current.soft_masks.append(soft.unflatten(0, per_foreground))
-        return self.current.soft_masks[-1], hard.unflatten(0, per_foreground)
+        return soft.unflatten(0, per_foreground), hard.unflatten(0, per_foreground)
 
     def blend(
         self,
@@ -287,6 +256,8 @@ class StreamProcessor:
         path: The transformer block's path in the UNet.
         block: The transformer block.
         name: "attn1" (self-attention) or "attn2" (cross-attention).
+        offsets: Of the block's projections, by their paths in it: what is computed depends on no path in the UNet, so
+            that blocks which are compiled one by one (`unet.compile_repeated_blocks()`) share their graphs.
         blends: Whether Eq. 1 acts in this block, in the passes in which it acts.
         adapters: The IP-Adapters whose place the processor of a cross-attention takes.
     """
@@ -296,8 +267,18 @@ class StreamProcessor:
     path: str
     block: BasicTransformerBlock = field(repr=False)
     name: str
+    offsets: Mapping[str, Offset] = field(repr=False)
     blends: bool = True
     adapters: IPAdapters | None = None
+    soft_mask: Tensor = field(init=False, repr=False)  # of the last call in which Eq. 1 acted
+
+    def __post_init__(self) -> None:
+        self.gives_structure = self.layer == self.joint.structure_layer
+
+    @property
+    def layer(self) -> str:
+        """The attention's path in the UNet."""
+        return f"{self.path}.{self.name}"
 
     def __call__(
         self,
@@ -309,17 +290,16 @@ class StreamProcessor:
     ) -> Float[Tensor, "rows M channels"]:
         """(S·G·B, M, channels) → the same shape: the attention of every stream, blended."""
         joint, layout = self.joint, self.joint.current.layout
-        layer = f"{self.path}.{self.name}"
         is_self_attention = encoder_hidden_states is None
         prompt, pictures = split_pictures(encoder_hidden_states)
         context = hidden_states if prompt is None else prompt
         query = self._heads("to_q", attn, hidden_states, layout.foreground_rows)
         key = self._heads("to_k", attn, context, layout.foreground_rows)
-        if layer == joint.structure_layer and joint.current.take_structure:
+        if self.gives_structure and joint.current.take_structure:
             joint.keep_structure(query, key, attn.scale)
         if joint.current.observer is not None and not layout.plain:
             content, seen = self._content(query, key, is_self_attention), key if is_self_attention else None
-            joint.current.observer.note_priors(layer, joint.current.size, query, seen, attn.scale, content)
+            joint.current.observer.note_priors(self.layer, joint.current.size, query, seen, attn.scale, content)
         value = self._heads("to_v", attn, context, layout.foreground_rows)
 
         share = is_self_attention and len(layout.plain) == 2 and joint.config.share_attention
@@ -334,11 +314,13 @@ class StreamProcessor:
             joint.current.unify(name, layout.stream(attention, name))
 
         if self.blends and joint.current.blend:
-            joint.blend(attention, *joint.masks(self._content(query, key, is_self_attention), layer))
+            self.soft_mask, hard = joint.masks(self._content(query, key, is_self_attention), self)
+            joint.blend(attention, self.soft_mask, hard)
         return attention
 
     def _project(self, name: str, linear: nn.Module, x: Tensor, n_foreground: int, attn: str | None = None) -> Tensor:
-        return self.joint.offsets.project(f"{self.path}.{attn or self.name}.{name}", linear, x, n_foreground)
+        offset = self.offsets.get(f"{attn or self.name}.{name}")
+        return linear(x) if offset is None else offset.project(linear, x, n_foreground)
 
     def _heads(
         self, name: str, attn: Attention, x: Float[Tensor, "rows M _"], n_foreground: int, of: str | None = None

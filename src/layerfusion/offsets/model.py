@@ -43,6 +43,28 @@ class Offset(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.up(self.down(x)) if self.low_rank else self.dense(x)
 
+    def project(self, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
+        """A projection of a batch whose first rows belong to ε_FG and whose other rows belong to ε.
+
+        Args:
+            linear: the UNet's module of this projection; it may carry a user's LoRA, which then acts on all rows.
+            x: (rows, tokens, in_features), of the UNet's type and device.
+            n_foreground: how many of the first rows get the offset, 0 to rows.
+
+        Returns:
+            (rows, tokens, out_features): W x + b, with ΔW x added to the first `n_foreground` rows.
+        """
+        if n_foreground == 0:
+            return cast(Tensor, linear(x))
+        # Only a plain Linear may be bypassed: a LoRA or quantised layer computes more than W x + b, and an offloaded
+        # one, whose forward a hook has replaced, must be called to be brought in.
+        if self.fused is not None and type(linear) is nn.Linear and "forward" not in vars(linear):
+            foreground = nn.functional.linear(x[:n_foreground], self.fused, linear.bias)
+            return foreground if n_foreground == len(x) else torch.cat([foreground, linear(x[n_foreground:])])
+        projected = cast(Tensor, linear(x))
+        projected[:n_foreground] += self(x[:n_foreground])
+        return projected
+
     def delta(self) -> Tensor:
         """ΔW: (out_features, in_features), float32 on the offset's device."""
         if self.low_rank:
@@ -116,29 +138,16 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
         """ΔW of one projection: (out_features, in_features), float32; zeros belong to a path without an offset."""
         return self._offsets[path].delta()
 
+    def within(self, path: str) -> dict[str, Offset]:
+        """The offsets of the projections below a module of the UNet, by their paths from there."""
+        return {
+            name.removeprefix(f"{path}."): each for name, each in self._offsets.items() if name.startswith(f"{path}.")
+        }
+
     def project(self, path: str, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
-        """A projection of a batch whose first rows belong to ε_FG and whose other rows belong to ε.
-
-        Args:
-            path: the projection's module path in the UNet.
-            linear: the UNet's module of that path; it may carry a user's LoRA, which then acts on all rows.
-            x: (rows, tokens, in_features), of the UNet's type and device.
-            n_foreground: how many of the first rows get the offset, 0 to rows.
-
-        Returns:
-            (rows, tokens, out_features): W x + b, with ΔW x added to the first `n_foreground` rows.
-        """
+        """`Offset.project` of the projection at `path` in the UNet; linear(x) where it has no offset."""
         offset = self._offsets.get(path)
-        if offset is None or n_foreground == 0:
-            return linear(x)
-        # Only a plain Linear may be bypassed: a LoRA or quantised layer computes more than W x + b, and an offloaded
-        # one, whose forward a hook has replaced, must be called to be brought in.
-        if offset.fused is not None and type(linear) is nn.Linear and "forward" not in vars(linear):
-            foreground = nn.functional.linear(x[:n_foreground], offset.fused, linear.bias)
-            return foreground if n_foreground == len(x) else torch.cat([foreground, linear(x[n_foreground:])])
-        projected = linear(x)
-        projected[:n_foreground] += offset(x[:n_foreground])
-        return projected
+        return linear(x) if offset is None else offset.project(linear, x, n_foreground)
 
     def prepare(self, unet: UNet2DConditionModel) -> None:
         """Make sure, before a run, that these offsets and this UNet go together as they stand now.
