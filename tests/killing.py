@@ -147,7 +147,7 @@ class Trial:
         assert ended.code in (0, 2, -signal.SIGKILL, 128 + signal.SIGTERM), (what, ended)
         assert ended.code != 0 or states == {"new"} or "stdout" in what, (what, ended)
         if ended.code == 2 and ended.stderr:  # it may be the sentence itself that could not be written
-            assert len(ended.stderr.splitlines()) == 1 and ended.stderr.startswith("error: "), (what, ended.stderr)
+            assert len(ended.errors) == 1 and ended.errors[0].startswith("error: "), (what, ended.stderr)
         left = bool(ended.left)
         with atomic_write(self.here / "next") as new:  # the next run
             new.touch()

@@ -44,6 +44,11 @@ class Outcome:
     steps: tuple[int, ...] = ()
 
     @property
+    def errors(self) -> list[str]:
+        """The lines on stderr that are no notes."""
+        return [line for line in self.stderr.splitlines() if not line.startswith("note: ")]
+
+    @property
     def allowed(self) -> float:
         """Seconds of the processor that it may take, with what it wrote."""
         return SECONDS + STEP * sum(self.steps) + TRIPLET * len(self.steps)
@@ -60,7 +65,7 @@ class Outcome:
             return None if self.at_work else f"ended by {signal.Signals(-self.code).name}"
         if "Traceback" in self.stderr or self.code not in (0, 2, *((1,) if command == "doctor" else ())):
             return f"exit {self.code}: {self.stderr.strip().splitlines()[-1][:200] if self.stderr.strip() else ''}"
-        errors = [line for line in self.stderr.splitlines() if not line.startswith("note: ")]
+        errors = self.errors
         if self.code == 2 and (len(errors) != 1 or not errors[0].startswith("error: ") or len(errors[0]) > 12_000):
             return f"not one sentence: {self.stderr[:300]!r}"
         if self.code == 0 and errors and command == "generate":
