@@ -353,38 +353,37 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_a_compiled_unet_is_one_graph():
-    graphs = []
+class Counting:
+    """A back end that computes as torch does, and keeps the graphs."""
 
-    def count(graph, inputs):
-        graphs.append(graph)
+    def __init__(self):
+        self.graphs = []
+
+    def __call__(self, graph, inputs):
+        self.graphs.append(graph)
         return graph.forward
 
-    pipe = tiny_pipeline(transparent_decoder=None)
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_compiled_unet_is_one_graph():
+    pipe, backend = tiny_pipeline(transparent_decoder=None), Counting()
     plain = latents_of(pipe, num_inference_steps=2)
-    pipe.unet.compile(backend=count, fullgraph=True)
+    pipe.unet.compile(backend=backend, fullgraph=True)
     close(latents_of(pipe, num_inference_steps=2), plain, 0)
-    assert len(graphs) == 1
+    assert len(backend.graphs) == 1
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_blocks_that_are_compiled_one_by_one_share_their_graphs():
     """A graph depends on shapes and on what a call is for, not on where its block stands."""
-    graphs = []
-
-    def count(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
-    pipe = tiny_pipeline(transparent_decoder=None)
+    pipe, backend = tiny_pipeline(transparent_decoder=None), Counting()
     plain = latents_of(pipe, num_inference_steps=2)
     blocks = [block for _, block in transformer_blocks(pipe.unet)]
-    pipe.unet.compile_repeated_blocks(backend=count, fullgraph=True)
-    close(latents_of(pipe, num_inference_steps=2), plain, 0)
-    close(latents_of(pipe, num_inference_steps=2), plain, 0)  # the next run has processors of its own, and no new graph
+    pipe.unet.compile_repeated_blocks(backend=backend, fullgraph=True)
+    for _ in range(2):  # the second run has processors of its own, and no new graph
+        close(latents_of(pipe, num_inference_steps=2), plain, 0)
     kinds = {tuple(block.norm1.weight.shape) for block in blocks}
-    assert len(graphs) <= len(kinds) + 2 < len(blocks)
+    assert len(backend.graphs) <= len(kinds) + 2 < len(blocks)
 
 
 def test_a_wrapped_unet_takes_published_files_and_is_fused(pipe, tmp_path):
