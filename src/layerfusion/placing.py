@@ -7,6 +7,7 @@ matrices, whatever is carried: tokens of attention, latents, pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from layerfusion.foregrounds import Box
 
 VISIBLE = 0.1  # alpha from which a pixel is part of the subject's extent
 USUAL_EXTENT = (0.15, 0.12, 0.85, 0.9)  # left, top, right, bottom of a subject in its frame, before anything is known
-LOOKS = (0.2, 0.5, 0.75)
+LOOKS = (0.2, 0.5)
 """Parts of the run after which a placed foreground is looked at, so that its box fits what is there."""
 
 
@@ -117,8 +118,8 @@ class Places:
     def _carried(self, index: int, picture: Tensor, size: tuple[int, int] | None, inverse: bool) -> Tensor:
         axes = [place.axes() for place in self.each[index]]
         height, width = size or picture.shape[-2:]
-        rows = carrying([down for _, down in axes], height, picture.shape[-2], inverse).to(picture)
-        columns = carrying([across for across, _ in axes], width, picture.shape[-1], inverse).to(picture)
+        rows = _kept_carrying(tuple(down for _, down in axes), height, picture.shape[-2], inverse).to(picture)
+        columns = _kept_carrying(tuple(across for across, _ in axes), width, picture.shape[-1], inverse).to(picture)
         return rows[:, None] @ picture @ columns[:, None].mT
 
 
@@ -153,3 +154,7 @@ def carrying(axes: Sequence[tuple[float, float]], out: int, n: int, inverse: boo
     weights = (1 - distance).clamp(min=0)
     inside = (source >= -1e-9) & (source <= 1 + 1e-9)
     return torch.where(inside, weights / weights.sum(-1, keepdim=True).clamp(min=1e-9), 0.0).float()
+
+
+# Every attention of every step carries by the same few matrices, until an extent is found anew.
+_kept_carrying = lru_cache(maxsize=128)(carrying)

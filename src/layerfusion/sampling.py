@@ -142,7 +142,7 @@ class Sampler:
         if self.places is not None:
             for index in self.places.to_look(i + 1, len(self.timesteps)):
                 a, b = clean_from_prediction(self.scheduler, t)
-                self._look(self.places, index, a * inputs[index] + b * noise[index], i + 1)
+                self._look(self.places, index, a * inputs[index] + b * noise[index], joint_pass, i + 1)
         self.predicted = torch.stack(inputs), noise, t
         self.latents = torch.stack(
             [
@@ -300,16 +300,22 @@ class Sampler:
         noise[names.index(BLENDED)] += ((blended - clean[names.index(BLENDED)]) / b).to(noise.dtype)
         return noise
 
-    def _look(self, places: Places, index: int, clean: Tensor, done: int) -> None:
-        """Take a placed foreground's extent from its clean latents; before detail is transferred, how it stands too."""
+    def _look(self, places: Places, index: int, clean: Tensor, joint_pass: UNetPass, done: int) -> None:
+        """Take a placed foreground's extent: from its mask, or, before its detail is transferred, from its pixels.
+
+        clean: (B, 4, h, w), what its latents become. A look in pixels decodes, lays and encodes, which costs more than a
+        step; so there is one, and it tells how the foreground stands in the scene, too.
+        """
         assert self.rgba_of is not None and self.laid_of is not None
-        frame = self.rgba_of(clean)
-        places.found(index, frame[:, 3:])
         n = len(self.timesteps)
-        until = next((look for look in looks(n) if look > done), n)
-        if any(self.joint.config.details_at(i, n) for i in range(done, until)):
+        if done == looks(n)[-1] and any(self.joint.config.details_at(i, n) for i in range(done, n)):
+            frame = self.rgba_of(clean)
+            places.found(index, frame[:, 3:])
             generated = torch.tensor([not known for known in places.known[index]], device=frame.device)
             self.laid[index] = self.laid_of(places.laid(index, frame), generated).renewed(self.laid.get(index))
+        elif joint_pass.soft_masks:
+            mask = subject_mask(joint_pass.soft_masks, joint_pass.size)[index, :, None]
+            places.found(index, (trim_mask(mask, clean.float()) > 0.5).float())
 
     def _guide(self, prediction: Tensor, name: str) -> Tensor:
         """Classifier-free guidance of one stream: the rows' predictions → (B, 4, h, w); 0 where it has no rows."""
