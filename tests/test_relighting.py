@@ -105,6 +105,17 @@ def shaded(background: Tensor) -> tuple[Tensor, Tensor]:
     return background * (1 - depth), depth
 
 
+def test_a_subject_that_is_lost_stays_unlit() -> None:
+    """Something pale and soft in its place, as a small model draws it, says nothing of the light."""
+    foreground, background = subject(), scene()
+    rows, columns = grid()
+    smear = torch.stack([0.7 + 0.1 * rows + 0 * columns, 0.75 + 0 * rows + 0.05 * columns, 0.8 + 0 * rows * columns])[None]
+    blended = over(background, torch.cat([0.8 * background + 0.2 * smear, foreground[:, 3:]], dim=1))
+    result = relight(foreground, background, blended)
+    inside = foreground[:, 3:] > 0.9
+    assert ((result.relit[:, :3] - foreground[:, :3]).abs() * inside).max() < 0.02
+
+
 def test_a_shadow_becomes_a_layer_that_ends_near_the_subject() -> None:
     foreground, background = subject(), scene()
     darker, depth = shaded(background)

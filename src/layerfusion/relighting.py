@@ -31,6 +31,7 @@ DETAIL = 0.012  # width over which a pixel is judged with its neighbours
 DISAGREEMENT = 0.15  # difference to g·f at which a pixel's say on the gain is halved
 VERDICT = 0.05  # width over which a local gain must prove better than the gain of the whole
 AGREEMENT = 0.05  # difference left at which half of a local gain's deviation is kept
+SHOWN = (0.7, 0.9)  # trust in what is most trusted of a subject, from which its gain begins to count, and counts in full
 
 # Shadow and light
 SHADOW_SCALES = (0.2, 0.1, 0.05, 0.025)  # a shadow touches its subject
@@ -205,7 +206,8 @@ def _gain(alpha: Tensor, rgb: Tensor, behind: Tensor, blended: Tensor) -> Tensor
     Least squares of g·f against what the blended picture shows of the subject, weighted for equal errors in sRGB, which
     makes it a ratio of sums; the sums reach outward under soft edges. Pixels that do not show the subject (a half that
     is missing, something before it) lose their say: by how far they are from g·f, and by how much nearer they are to
-    what is behind. Where a local gain explains the picture no better than the gain of the whole, that one is kept.
+    what is behind. Where a local gain explains the picture no better than the gain of the whole, that one is kept. And
+    of a subject of which the blended picture shows no part well, nothing is known of its light: it stays unlit.
     """
     seen = ((blended - (1 - alpha) * behind) / alpha.clamp(min=0.1)).clamp(0, 1)
     unlit, lit = linear_of_srgb(rgb), linear_of_srgb(seen)
@@ -227,7 +229,9 @@ def _gain(alpha: Tensor, rgb: Tensor, behind: Tensor, blended: Tensor) -> Tensor
         trust = absent / (absent + wrong + 1e-4) / (1 + wrong / DISAGREEMENT**2)
     left, before = mean(error(gain), VERDICT), mean(error(whole), VERDICT)
     keep = (1 - left / before.clamp(min=1e-5)).clamp(0, 1).sqrt() / (1 + left / AGREEMENT**2)
-    return whole * (gain / whole) ** keep
+    shown = _total(inside * trust**2) / _total(inside * trust).clamp(min=1e-6)
+    least, most = SHOWN
+    return (whole * (gain / whole) ** keep) ** ((shown - least) / (most - least)).clamp(0, 1)
 
 
 def _overall_gain(weight: Tensor, unlit: Tensor, lit: Tensor) -> Tensor:
