@@ -18,7 +18,7 @@ from layerfusion.models import load_pipeline
 from recipes.mini.train.autoencoder import build_autoencoder, train_autoencoder
 from recipes.mini.train.base import build_unet, load_base, train_base
 from recipes.mini.train.data import Pictures, over_grey
-from recipes.mini.train.decoder import train_decoder
+from recipes.mini.train.decoder import texture_loss, train_decoder
 from recipes.mini.train.export import export
 from recipes.mini.train.few_step import (
     add_lora,
@@ -32,7 +32,7 @@ from recipes.mini.train.foreground import train_foreground
 from recipes.mini.train.latents import SCALING_FACTOR, encode_pictures, load_latents, normalise
 from recipes.mini.train.loop import Loop, load_averaged
 from recipes.mini.train.settings import Settings
-from recipes.mini.train.start import inner_state, start_from, wrap
+from recipes.mini.train.start import inner_state, start_from, wider, wrap
 from recipes.mini.train.text import EOS, MAX_LENGTH, load_tokenizer, train_tokenizer
 from recipes.mini.train.transparency import train_alpha, train_transparency
 
@@ -318,6 +318,31 @@ def test_an_added_level_hears_and_speaks_as_the_former_unet() -> None:
         unet(enlarged(small), **condition)
     torch.testing.assert_close(seen["entered"], former.conv_in(small), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(seen["ours"], enlarged(seen["former"]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_wider_autoencoder_does_what_the_narrower_does() -> None:
+    torch.manual_seed(0)
+    former = build_autoencoder(dataclasses.replace(TINY, vae=(8, 16, 48, 64)))
+    for parameter in former.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    vae = build_autoencoder(dataclasses.replace(TINY, vae=(16, 32, 48, 64)))
+    vae.load_state_dict(wider(vae, former.state_dict()))
+    pictures = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(vae.encode(pictures).latent_dist.mean, former.encode(pictures).latent_dist.mean)
+    latents = torch.randn(2, 4, 8, 8)
+    torch.testing.assert_close(vae.decode(latents).sample, former.decode(latents).sample, atol=1e-4, rtol=1e-4)
+    # The two copies of a channel are not used alike, or they would learn alike for ever.
+    weight = vae.decoder.conv_out.weight
+    assert not torch.allclose(weight[:, 0::2], weight[:, 1::2])
+
+
+def test_texture_is_how_much_of_it_there_is_not_where_it_lies() -> None:
+    torch.manual_seed(0)
+    grass, blurred = torch.rand(1, 3, 64, 64), torch.full((1, 3, 64, 64), 0.5)
+    moved = grass.roll((16, 8), (2, 3))
+    assert texture_loss(grass, grass) == 0
+    assert texture_loss(moved, grass) < 0.2 * texture_loss(blurred, grass)
+    assert (moved - grass).abs().mean() > (blurred - grass).abs().mean()
 
 
 def test_missing_pictures_are_named(tmp_path: Path) -> None:

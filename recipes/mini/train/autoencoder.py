@@ -14,6 +14,7 @@ from recipes.mini.train.settings import Settings
 from recipes.mini.train.sheets import save_sheet
 
 KL_WEIGHT = 2e-4
+NORM_GROUPS = 8
 CROP_SHARE = 0.6
 """First share of the stage that trains on crops of half the side: four times the variety for the same work."""
 
@@ -27,7 +28,7 @@ def build_autoencoder(settings: Settings) -> AutoencoderKL:
         block_out_channels=settings.vae,
         layers_per_block=settings.vae_layers,
         latent_channels=4,
-        norm_num_groups=8,
+        norm_num_groups=NORM_GROUPS,
         sample_size=settings.size,
         mid_block_add_attention=False,
     )

@@ -18,7 +18,7 @@ from recipes.mini.train.sampling import sample_latents, show_latents
 from recipes.mini.train.settings import Settings
 from recipes.mini.train.text import build_text_encoders, encode_text, load_tokenizer, tokenize, train_tokenizer
 
-SHARES = {"composite": 0.42, "background": 0.26, "foreground": 0.32}
+SHARES = {"composite": 0.48, "background": 0.2, "foreground": 0.32}
 CAPTION_DROPOUT = 0.1
 SNR_GAMMA = 5.0
 TIME_EMBEDDING = 32
@@ -119,7 +119,7 @@ def train_base(settings: Settings, run: Path, device: torch.device, images: int)
     torch.manual_seed(0)
     modules = {name: module.to(device) for name, module in build_base(settings, run).items()}
     use_plain_attention(cast(UNet2DConditionModel, modules["unet"]), device)
-    loop = Loop(run, "base", modules, images, peak=1e-3, ema=0.998, device=device)
+    loop = Loop(run, "base", modules, images, peak=8e-4, ema=0.998, device=device)
     generator = np.random.default_rng((2, loop.step))
     torch.manual_seed(loop.step)
     for step, due in loop.steps():

@@ -65,7 +65,7 @@ SETTINGS = {
     256: Settings(
         size=256,
         tier="core",
-        vae=(16, 24, 64, 128),
+        vae=(32, 48, 64, 128),
         vae_layers=1,
         vae_batch=3,
         unet=(64, 64, 128),
@@ -78,7 +78,7 @@ SETTINGS = {
         encoder=(16, 24, 32, 64),
         transparency_batch=12,
         offset_rank=16,
-        pictures={"composite": 7000, "background": 2000, "foreground": 3000},
+        pictures={"composite": 9000, "background": 1500, "foreground": 3600},
         images={
             "autoencoder": 30000,
             "decoder": 10000,

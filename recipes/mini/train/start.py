@@ -1,7 +1,8 @@
 """Begins a run from a finished model instead of from nothing: its weights become the stages' first checkpoints.
 
 A model of 256 pixels may begin from one of 128: autoencoder, transparency and text encoders do not depend on the size,
-and the UNet of two levels becomes the two inner ones of three, where a token covers the same share of the picture.
+and the UNet of two levels becomes the two inner ones of three, where a token covers the same share of the picture. The
+autoencoder's levels may be twice as wide: its latents stay what they are, and its decoder has room to learn more.
 """
 
 import shutil
@@ -16,7 +17,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from layerfusion.errors import LayerFusionError
 from layerfusion.offsets import ForegroundOffsets
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
-from recipes.mini.train.autoencoder import build_autoencoder
+from recipes.mini.train.autoencoder import NORM_GROUPS, build_autoencoder
 from recipes.mini.train.base import build_base
 from recipes.mini.train.foreground import build_offsets
 from recipes.mini.train.latents import SCALING_FACTOR, normalise
@@ -35,7 +36,7 @@ def start_from(settings: Settings, run: Path, model: Path) -> None:
     """
     shutil.copytree(model / "tokenizer", run / "tokenizer")
     vae = build_autoencoder(settings)
-    vae.load_state_dict(AutoencoderKL.from_pretrained(model / "vae").state_dict())
+    vae.load_state_dict(wider(vae, AutoencoderKL.from_pretrained(model / "vae").state_dict()))
     # Back to a spread of 1, which the KL term asks for: it would take years over the factor of SDXL's scaling.
     normalise(vae, torch.zeros(4), torch.full((4,), SCALING_FACTOR**-2))
     _write(run, "autoencoder", {"vae": vae})
@@ -69,6 +70,37 @@ def start_from(settings: Settings, run: Path, model: Path) -> None:
 
 def _write(run: Path, stage: str, modules: dict[str, nn.Module]) -> None:
     Loop(run, stage, modules, images=1, peak=0.0, ema=0.0, device=torch.device("cpu")).save()
+
+
+UNEVEN = 0.3
+"""How unlike the two copies of a channel are in what is made of them; alike, they would stay copies for good."""
+
+
+def wider(module: nn.Module, former: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A narrower autoencoder's state, for one with twice its channels here and there, which then does the same.
+
+    Each channel becomes two (Net2Net, Chen et al. 2016). They lie in the group of the norms that the one lay in, so
+    that its mean and variance stay what they were; whatever takes them in takes a share of each.
+
+    Raises:
+        LayerFusionError: a level has neither the former's channels nor twice as many.
+    """
+    state = {}
+    for name, like in module.state_dict().items():
+        value = former[name]
+        for dim, (channels, were) in enumerate(zip(like.shape, value.shape, strict=True)):
+            if channels == were:
+                continue
+            if channels != 2 * were:
+                raise LayerFusionError(f"{name} has {channels} channels and had {were}; keep them, or double them.")
+            groups = torch.arange(were).reshape(NORM_GROUPS, -1)
+            value = value.index_select(dim, torch.cat([groups, groups], dim=1).flatten())
+            if dim == 1:
+                half = torch.full((NORM_GROUPS, groups.shape[1]), 0.5)
+                share = torch.cat([half * (1 + UNEVEN), half * (1 - UNEVEN)], dim=1).flatten()
+                value = value * share.reshape(-1, *[1] * (value.ndim - 2))
+        state[name] = value
+    return state
 
 
 def inner_state(state: dict[str, Tensor], added: int) -> dict[str, Tensor]:

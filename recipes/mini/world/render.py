@@ -22,7 +22,7 @@ Kind = Literal["background", "composite", "foreground"]
 KINDS: tuple[Kind, ...] = ("background", "composite", "foreground")
 GREY = 127  # what foregrounds stand on in their `picture`
 SPANS = {1: (0.4, 0.82), 2: (0.34, 0.54), 3: (0.26, 0.38)}  # longest side of a thing, in frames, by their number
-SEVERAL = (0.7, 0.24, 0.06)  # shares of composites with one, two and three things
+SEVERAL = (0.5, 0.42, 0.08)  # shares of composites with one, two and three things
 ALIKE = 0.35  # share of those with several that show the same thing several times
 STYLED = 0.08  # share of backgrounds and composites that carry a style
 COLOURED = 0.7  # share of the colourable objects that carry a colour word
@@ -117,7 +117,7 @@ class World:
 
     def _thing(self, rng: np.random.Generator) -> Thing:
         # Things with colour words come twice as often: they have more looks to show.
-        weights = np.array([2.0 if spec.colours else 1.0 for spec in self.objects])
+        weights = np.array([spec.often * (2.0 if spec.colours else 1.0) for spec in self.objects])
         spec = self.objects[rng.choice(len(self.objects), p=weights / weights.sum())]
         coloured = spec.colours and rng.random() < COLOURED
         return spec, spec.colours[rng.integers(len(spec.colours))] if coloured else None

@@ -30,6 +30,7 @@ class ObjectSpec:
     colours: tuple[str, ...]
     rests: Literal["ground", "air"]
     emits: float
+    often: float
 
     @property
     def name(self) -> str:
@@ -100,6 +101,7 @@ def _object(kind: str, name: str, entry: dict, colours: tuple[str, ...]) -> Obje
         colours=colours if hue else (),
         rests=entry.get("rests", "ground"),
         emits=float(entry.get("emits", 0.0)),
+        often=float(entry.get("often", 1.0)),
     )
 
 
