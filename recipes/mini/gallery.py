@@ -25,7 +25,7 @@ SHEETS_SEED = 7
 KINDS = [
     ("animals", [("a penguin", "a snowy forest"), ("a frog", "a village pond")]),
     ("vehicles", [("a red car", "a city street"), ("a locomotive", "an autumn park")]),
-    ("people", [("an astronaut", "a dark cave"), ("a snowman", "a beach at night")]),
+    ("people", [("an astronaut", "a dark cave"), ("a farmer", "an autumn park")]),
     ("matte things", [("a mushroom", "a rainy forest"), ("a teddy bear", "a wooden table")]),
     ("see-through", [("a soap bubble", "a meadow"), ("a ghost", "a dark cave")]),
 ]
