@@ -70,10 +70,10 @@ def test_an_extent_is_found_until_it_is_known():
     assert extent_of(alpha[0, 0]) == (0.25, 0.25, 0.75, 0.75) and extent_of(torch.zeros(4, 4)) is None
     places = Places([[Place((0, 0, 0.5, 0.5))]])
     places.found(0, alpha)
-    assert places.each[0][0].extent == (0.25, 0.25, 0.75, 0.75) and places.to_look(10, 20) == [0]
+    assert places.each[0][0].extent == (0.25, 0.25, 0.75, 0.75) and places.to_look(13, 20) == [0]
     places.fixed(0, 0, torch.ones(4, 4))
     places.found(0, alpha)
-    assert places.each[0][0].extent == (0, 0, 1, 1) and places.to_look(10, 20) == []
+    assert places.each[0][0].extent == (0, 0, 1, 1) and places.to_look(13, 20) == []
 
 
 @pytest.mark.parametrize(
