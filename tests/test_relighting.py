@@ -109,7 +109,9 @@ def test_a_subject_that_is_lost_stays_unlit() -> None:
     """Something pale and soft in its place, as a small model draws it, says nothing of the light."""
     foreground, background = subject(), scene()
     rows, columns = grid()
-    smear = torch.stack([0.7 + 0.1 * rows + 0 * columns, 0.75 + 0 * rows + 0.05 * columns, 0.8 + 0 * rows * columns])[None]
+    smear = torch.stack([0.7 + 0.1 * rows + 0 * columns, 0.75 + 0 * rows + 0.05 * columns, 0.8 + 0 * rows * columns])[
+        None
+    ]
     blended = over(background, torch.cat([0.8 * background + 0.2 * smear, foreground[:, 3:]], dim=1))
     result = relight(foreground, background, blended)
     inside = foreground[:, 3:] > 0.9
