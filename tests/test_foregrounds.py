@@ -88,7 +88,7 @@ def test_a_box_is_a_part_of_the_scene_of_any_size(pipe, height, width, left, top
     ("detail_range", "encoded"), [((0.0, 0.0), 0), ((0.0, 0.6), 0), ((0.0, 0.8), 2), ((0.0, 1.0), 2)]
 )
 def test_how_subjects_stand_is_encoded_only_where_detail_follows(pipe, monkeypatch, detail_range, encoded):
-    """Of four steps, both are looked at after one, for the extent alone, and after three, in pixels where that is used."""
+    """Of four steps, both are looked at after one, for the extent alone, and after three, in pixels where it helps."""
     taken = []
     encode = pipe.laid_of
     monkeypatch.setattr(pipe, "laid_of", lambda *scene: taken.append(scene) or encode(*scene))

@@ -18,7 +18,7 @@ VISIBLE = 0.1  # alpha from which a pixel is part of the subject's extent
 USUAL_EXTENT = (0.15, 0.12, 0.85, 0.9)  # left, top, right, bottom of a subject in its frame, before anything is known
 LOOKS = (0.2, 0.65)
 """Parts of the run after which a placed foreground is looked at, so that its box fits what is there: by its mask, then
-in pixels. At a half of the run what it becomes is still soft: the wholeness of blended subjects was 0.71, and is 0.82."""
+in pixels. At a half of the run what it becomes is still soft: blended subjects had a wholeness of 0.71 for 0.82."""
 
 
 def looks(steps: int) -> list[int]:
