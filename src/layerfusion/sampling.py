@@ -301,11 +301,7 @@ class Sampler:
         return noise
 
     def _look(self, places: Places, index: int, clean: Tensor, joint_pass: UNetPass, done: int) -> None:
-        """Take a placed foreground's extent: from its mask, or, before its detail is transferred, from its pixels.
-
-        clean: (B, 4, h, w), what its latents become. A look in pixels decodes, lays and encodes, which costs more than
-        a step; so there is one, and it tells how the foreground stands in the scene, too.
-        """
+        """Take a placed foreground's extent from its mask; once, before its detail is transferred, from its pixels."""
         assert self.rgba_of is not None and self.laid_of is not None
         n = len(self.timesteps)
         if done == looks(n)[-1] and any(self.joint.config.details_at(i, n) for i in range(done, n)):
