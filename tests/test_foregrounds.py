@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerfusion import Foreground, LayerFusionConfig, LayerFusionError, LayerFusionPipeline
-from layerfusion.placing import extent_of
+from layerfusion.placing import Places, extent_of
 from tests.test_holding import picture, seeded
 
 SCENE = "a snowy forest"
@@ -94,6 +94,15 @@ def test_how_subjects_stand_is_encoded_only_where_detail_follows(pipe, monkeypat
     monkeypatch.setattr(pipe, "laid_of", lambda *scene: taken.append(scene) or encode(*scene))
     run(pipe, [FOX, BEAR], num_inference_steps=4, config=LayerFusionConfig(detail=1.0, detail_range=detail_range))
     assert len(taken) == encoded
+
+
+def test_an_extent_is_first_taken_from_the_mask(pipe, monkeypatch):
+    sizes = []
+    found = Places.found
+    monkeypatch.setattr(Places, "found", lambda self, i, alpha: sizes.append(alpha.shape[-2:]) or found(self, i, alpha))
+    run(pipe, [FOX, BEAR], num_inference_steps=4, config=LayerFusionConfig(detail=1.0, detail_range=(0.0, 1.0)))
+    latent, pixels = sizes[0], sizes[-1]
+    assert sizes == [latent] * 2 + [pixels] * 4 and pixels[0] == 8 * latent[0]
 
 
 def test_a_batch_of_lists_equals_each_alone(pipe):

@@ -7,7 +7,6 @@ matrices, whatever is carried: tokens of attention, latents, pixels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -61,10 +60,12 @@ class Places:
     Attributes:
         each: F lists of B places, replaced when an extent is found.
         known: F lists of B: whether the extent is known for good, as a given cut-out's is.
+        matrices: Those of `carrying` that were needed; every attention of every step carries by the same few.
     """
 
     each: list[list[Place]]
     known: list[list[bool]] = field(default_factory=list)
+    matrices: dict[tuple, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.known = self.known or [[place.box is None for place in stream] for stream in self.each]
@@ -119,9 +120,15 @@ class Places:
     def _carried(self, index: int, picture: Tensor, size: tuple[int, int] | None, inverse: bool) -> Tensor:
         axes = [place.axes() for place in self.each[index]]
         height, width = size or picture.shape[-2:]
-        rows = _kept_carrying(tuple(down for _, down in axes), height, picture.shape[-2], inverse).to(picture)
-        columns = _kept_carrying(tuple(across for across, _ in axes), width, picture.shape[-1], inverse).to(picture)
+        rows = self._matrix(tuple(down for _, down in axes), height, picture.shape[-2], inverse).to(picture)
+        columns = self._matrix(tuple(across for across, _ in axes), width, picture.shape[-1], inverse).to(picture)
         return rows[:, None] @ picture @ columns[:, None].mT
+
+    def _matrix(self, axes: tuple[tuple[float, float], ...], out: int, n: int, inverse: bool) -> Tensor:
+        key = axes, out, n, inverse
+        if key not in self.matrices:
+            self.matrices[key] = carrying(*key)
+        return self.matrices[key]
 
 
 def extent_of(alpha: Tensor) -> tuple[float, float, float, float] | None:
@@ -155,7 +162,3 @@ def carrying(axes: Sequence[tuple[float, float]], out: int, n: int, inverse: boo
     weights = (1 - distance).clamp(min=0)
     inside = (source >= -1e-9) & (source <= 1 + 1e-9)
     return torch.where(inside, weights / weights.sum(-1, keepdim=True).clamp(min=1e-9), 0.0).float()
-
-
-# Every attention of every step carries by the same few matrices, until an extent is found anew.
-_kept_carrying = lru_cache(maxsize=128)(carrying)

@@ -31,10 +31,7 @@ DETAIL = 0.012  # width over which a pixel is judged with its neighbours
 DISAGREEMENT = 0.15  # difference to g·f at which a pixel's say on the gain is halved
 VERDICT = 0.05  # width over which a local gain must prove better than the gain of the whole
 AGREEMENT = 0.05  # difference left at which half of a local gain's deviation is kept
-SHOWN = (
-    0.7,
-    0.9,
-)  # trust in what is most trusted of a subject, from which its gain begins to count, and counts in full
+SHOWN = (0.7, 0.9)  # trust in what shows best of a subject: from where its gain begins to count, and counts in full
 
 # Shadow and light
 SHADOW_SCALES = (0.2, 0.1, 0.05, 0.025)  # a shadow touches its subject
