@@ -34,6 +34,7 @@ from layerfusion.held import Holds
 from layerfusion.latents import encode_cutout
 from layerfusion.models import load_pipeline
 from layerfusion.placing import VISIBLE
+from recipes.mini.kept import fingerprint_of
 from recipes.mini.page import commit
 from recipes.mini.probes import Probe
 from recipes.mini.report import ready_probe
@@ -383,11 +384,10 @@ def main() -> None:
     pipe.set_progress_bar_config(disable=True)
     world = World(pipe.default_sample_size * pipe.vae_scale_factor)
     probe, accuracy = ready_probe(world, args.probe)
-    args.out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(pipe, world, probe, args.out)
+    bench = Bench(pipe, world, probe, args.out / fingerprint_of(args.model))
+    bench.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"commit": commit(), "conditions": conditions(), "probe": accuracy}
-    if args.rounds:
-        results["cost"] = cost(bench, args.rounds)
+    results |= {"cost": cost(bench, args.rounds)} if args.rounds else {}
     others = {ALONE: naive, CEILING: ceiling}
     for name in args.tasks.split(","):
         results[name] = others[name](bench, args.cases) if name in others else task(bench, name, args.cases)

@@ -37,7 +37,8 @@ from layerfusion.files import atomic_write
 from layerfusion.models import load_pipeline
 from layerfusion.relighting import relight
 from recipes.mini.checks import true_gain
-from recipes.mini.layered import digest, laid_over, psnr_inside, reinhard
+from recipes.mini.kept import digest, fingerprint_of
+from recipes.mini.layered import laid_over, psnr_inside, reinhard
 from recipes.mini.page import commit
 from recipes.mini.probes import NOTHING, Probe
 from recipes.mini.report import ready_probe
@@ -307,15 +308,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--passes", type=int, choices=(1, 8), default=1, help="passes of the transparent decoder")
     parser.add_argument("--probe", type=Path, default=Path("build/probe.safetensors"))
-    parser.add_argument("--out", type=Path, default=Path("build/given"), help="folder of given.json and the sheets")
+    parser.add_argument("--out", type=Path, default=Path("build/given"), help="of given.json, sheets and what is kept")
     args = parser.parse_args()
     pipe = load_pipeline(args.model)
     pipe.set_progress_bar_config(disable=True)
     world = World(pipe.default_sample_size * pipe.vae_scale_factor)
     probe, accuracy = ready_probe(world, args.probe)
     config = None if args.config is None else LayerFusionConfig.from_dict(args.config)
-    args.out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(pipe, world, probe, rendered(world, args.cases), config, args.batch, args.passes, args.out)
+    work = args.out / fingerprint_of(args.model)
+    work.mkdir(parents=True, exist_ok=True)
+    bench = Bench(pipe, world, probe, rendered(world, args.cases), config, args.batch, args.passes, work)
     results: dict[str, Any] = {"commit": commit(), "conditions": conditions(), "model": args.model}
     results |= {"config": args.config, "probe": accuracy}
     for name in args.tasks.split(","):

@@ -18,7 +18,6 @@ parts in the JSON file: `--resume` goes on from there, also with other parts of 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -42,6 +41,7 @@ from layerfusion.models import defaults_for, load_pipeline, vocabulary_of
 from layerfusion.relighting import relight
 from recipes.mini import checks, frontier, layered_page, stacks
 from recipes.mini.held import encode_picture, harmonize
+from recipes.mini.kept import digest, fingerprint_of
 from recipes.mini.triplets import (
     INDEPENDENT,
     STREAMS,
@@ -89,11 +89,6 @@ class Bench:
             parts.append([np.float32(kept[name]) / 255 for name in (*STREAMS, "composite")])
         foreground, background, blended, composite = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Triplets(tuple(cases), foreground, background, blended, composite)
-
-
-def digest(key: Any) -> str:
-    """A name for what dataclasses of plain values say."""
-    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def interval(statistic: Callable[[np.ndarray], float], cases: int) -> dict[str, float]:
@@ -376,8 +371,9 @@ def main() -> None:
         results = json.loads(path.read_text(encoding="utf-8"))
     else:
         shutil.rmtree(args.work, ignore_errors=True)
-    args.work.mkdir(parents=True, exist_ok=True)
-    bench = Bench(pipe, world, config, sampling, args.work)
+    work = args.work / fingerprint_of(args.model)
+    work.mkdir(parents=True, exist_ok=True)
+    bench = Bench(pipe, world, config, sampling, work)
     for name in args.only:
         if name not in results:
             results[name] = PARTS[name](bench, args)

@@ -19,6 +19,7 @@ from layerfusion.evaluation import paper
 from layerfusion.evaluation.measures import bootstrap
 from layerfusion.files import atomic_write
 from layerfusion.models import load_pipeline, vocabulary_of
+from recipes.mini.kept import fingerprint_of
 from recipes.paper.kept import Measure, Pictures, heading, keep, write_page
 
 STREAMS = ("foreground", "background", "blended", "composite")
@@ -76,7 +77,8 @@ class Bench:
         pipe.set_progress_bar_config(disable=True)
         any_words = vocabulary_of(args.model) is None
         numbers = tuple(range(args.seed, args.seed + args.seeds))
-        return cls(pipe, args.model, any_words, numbers, args.batch, Pictures(args.work / name, args.model), args.out)
+        pictures = Pictures(args.work / name, fingerprint_of(args.model))
+        return cls(pipe, args.model, any_words, numbers, args.batch, pictures, args.out)
 
     def cases(self, figure: str) -> list[Case]:
         """Every prompt of a figure with every seed, prompt after prompt."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from benchmarks.machine import conditions
 from layerfusion.evaluation.measures import bootstrap
 from layerfusion.files import atomic_write
+from recipes.mini.kept import digest
 
 Measure = dict[str, Any]
 """`value`, and `low` and `high`, the ends of its bootstrap interval of 95 %; `better` says "high" or "low"."""
@@ -61,11 +61,6 @@ class Pictures:
 def _batches(cases: Sequence[T], batch: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(cases), batch):
         yield cases[start : start + batch]
-
-
-def digest(key: Any) -> str:
-    """A name for what plain values and dataclasses of them say."""
-    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def pixels(picture: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from layerfusion.evaluation.baselines import Harmonizer, Missing, Scene, systems
 from layerfusion.evaluation.light import LIGHT, MEASURES, Case, LightSet, answer_of, load_system, measure_case, summary
 from layerfusion.files import atomic_write
 from layerfusion.models import MINI, load_pipeline, read_vocabulary
+from recipes.mini.kept import fingerprint_of
 from recipes.mini.light import write as write_set
 from recipes.mini.triplets import INDEPENDENT, known_world
 from recipes.paper.kept import Measure, Pictures, heading, keep, measured, shown, table, write_page
@@ -100,7 +101,7 @@ def by_file(path: Path, cases: dict[str, Case]) -> Make:
 
 def answers(pipe: LayerFusionPipeline, cases: dict[str, Case], args: argparse.Namespace, digest: str) -> dict[str, Any]:
     """The pictures (N, H, W, 3) of each system, or what it lacks."""
-    pictures = Pictures(args.work, args.model, digest)
+    pictures = Pictures(args.work, fingerprint_of(args.model), digest)
     found: dict[str, Any] = {}
     for system in systems_for("harmonize"):
         ready = system.prepare(args.files, pipe)

@@ -25,8 +25,11 @@ from layerfusion.evaluation.distances import by_halves, frechet, kernel_distance
 from layerfusion.evaluation.features import Features
 from layerfusion.evaluation.paper import figure, figures
 from layerfusion.models import MINI, load_pipeline, read_vocabulary
+from layerfusion.models.locate import fingerprint
+from recipes.mini.kept import fingerprint_of
 from recipes.mini.precision import has_bfloat16
 from recipes.mini.report import ready_probe
+from recipes.mini.train.sequential import FOLDER
 from recipes.mini.triplets import known_world
 from recipes.mini.world import World, article
 from recipes.paper import drawn, table1_page
@@ -107,7 +110,8 @@ def run(args: argparse.Namespace, pipe: LayerFusionPipeline, seed: int) -> tuple
     world = None
     if args.model == EMBEDDED:
         world = known_world(pipe.default_sample_size * pipe.vae_scale_factor, args.build, read_vocabulary(MINI))
-    kept, pairs = Pictures(args.work, args.model, args.precision), pairs_of(world, args.count, seed)
+    kept = Pictures(args.work, fingerprint_of(args.model), args.precision)
+    pairs = pairs_of(world, args.count, seed)
     rows: dict[str, dict[str, Measure]] = {}
     missing: dict[str, str] = {}
     pictures: dict[str, Drawn] = {}
@@ -120,7 +124,9 @@ def run(args: argparse.Namespace, pipe: LayerFusionPipeline, seed: int) -> tuple
             if isinstance(system, Missing):
                 missing[name] = str(system)
             else:
-                pictures[name] = drawn.triplets(kept, name, system, pairs, args.batch)
+                stages = (fingerprint(FOLDER),) if name == drawn.SMALL else ()
+                of_system = Pictures(kept.folder, *kept.settings, *stages)
+                pictures[name] = drawn.triplets(of_system, name, system, pairs, args.batch)
     found = features_for(world, args)
     for name, each in pictures.items():
         rows[name] = score(found, each, alone, pairs)

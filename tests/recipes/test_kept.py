@@ -1,10 +1,14 @@
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from layerfusion.models import MINI
+from recipes.mini.kept import fingerprint_of
 from recipes.paper import kept
 
 
@@ -28,6 +32,17 @@ def test_pictures_are_made_once_and_go_on_where_they_were_stopped(tmp_path: Path
     asked[:] = []
     kept.Pictures(tmp_path, "another model").of("greys", list(range(2)), make, batch=2)
     assert asked == [0, 1]
+
+
+def test_what_is_kept_belongs_to_the_weights_and_not_to_the_name_of_a_model(tmp_path: Path) -> None:
+    before = fingerprint_of("mini")
+    assert before == fingerprint_of(str(MINI))  # the same weights by their folder
+    retrained = tmp_path / "mini"
+    shutil.copytree(MINI, retrained)
+    assert fingerprint_of(str(retrained)) == before
+    save_file({"weight": np.ones(1, np.float32)}, retrained / "unet" / "diffusion_pytorch_model.safetensors")
+    assert fingerprint_of(str(retrained)) != before
+    assert fingerprint_of("owner/name") != fingerprint_of("owner/another")
 
 
 def test_the_gate_tells_what_fell_beyond_its_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
