@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import layerfusion
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, foreseen
 from layerfusion.files import atomic_folder, atomic_write, claimed, sweep
 
 
@@ -52,6 +52,27 @@ def test_an_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+def test_a_write_that_the_system_stops_names_its_target(tmp_path: Path) -> None:
+    import resource
+
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1]))
+    try:
+        with pytest.raises(OSError) as stopped, atomic_write(tmp_path / "large.png") as path:
+            path.write_bytes(bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert foreseen(stopped.value) == f"{tmp_path / 'large.png'}: File too large; make room, or choose another place."
+    with pytest.raises(OSError) as missing, atomic_folder(tmp_path / "folder") as folder:
+        (folder / "none" / "file").touch()
+    assert missing.value.filename == str(tmp_path / "folder")  # and not the workplace, of which nobody knows
+    with pytest.raises(OSError) as source, atomic_write(tmp_path / "large.png"):
+        (tmp_path / "source.png").read_bytes()
+    assert Path(source.value.filename).name == "source.png"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_file_is_as_readable_as_an_ordinary_one(tmp_path: Path) -> None:
     ordinary = tmp_path / "ordinary"
     ordinary.touch()

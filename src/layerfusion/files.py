@@ -286,6 +286,10 @@ def _workplace(target: Path) -> Iterator[Path]:
             place = _make_workplace(target.parent, held)
         try:
             yield place / "new" / target.name
+        except OSError as error:  # a full disk names no file, or one in the workplace
+            if error.filename is None or Path(str(error.filename)).is_relative_to(place):
+                error.filename = str(target)
+            raise
         finally:
             # What cannot be removed is not worth an error: the target is as it should be, and the next write sweeps.
             shutil.rmtree(place, ignore_errors=True)
