@@ -108,6 +108,16 @@ def test_a_batch_whose_triplets_differ_equals_each_alone(pipe):
             )
 
 
+@pytest.mark.parametrize("names", [("foreground_image",), ("foreground_image", "background_image")])
+def test_a_given_subject_shows_its_own_pixels_in_the_blended_picture(pipe, names):
+    """As it is relit, and nothing of the painting where it is opaque."""
+    rgba = pictures_of()["foreground_image"].copy()
+    rgba[16:48, 16:48, 3] = 255
+    output = run(pipe, names, foreground_image=rgba)
+    inside = rgba[..., 3] == 255
+    np.testing.assert_allclose(output.blended[0][inside], output.relit[0][inside][:, :3], atol=0.51 / 255)
+
+
 def test_an_empty_cutout_leaves_the_photo(pipe):
     """Nothing is out of hold, so nothing is left to predict."""
     empty = np.zeros((64, 64, 4), np.uint8)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from layerfusion.layers import Layer, LayerStack
-from layerfusion.relighting import Relit, composite, linear_of_srgb, relight, srgb_of_linear
+from layerfusion.relighting import Relit, composite, lay_in, linear_of_srgb, relight, srgb_of_linear
 
 SIDE = 96
 
@@ -224,3 +224,29 @@ def test_the_curves_are_inverse(value: float) -> None:
     assert srgb_of_linear(linear_of_srgb(torch.tensor(value, dtype=torch.float64))).item() == pytest.approx(
         value, abs=1e-6
     )
+
+
+def test_a_given_subject_is_laid_in_and_its_ghost_is_not() -> None:
+    """What is painted has the subject in its light, but torn, a bright ghost beside it, and a shadow below."""
+    foreground, background = subject(), scene()
+    rows, columns = grid()
+    below = 0.5 * torch.exp(-0.5 * (((columns - 0.5) / 0.15) ** 2 + ((rows - 0.75) / 0.05) ** 2))
+    truth = over(background * (1 - below), lit(foreground, GAIN))
+    painted = truth.clone()
+    torn = (disc(radius=0.2) - disc(radius=0.17)).clamp(min=0)
+    ghost = disc(x=0.78, y=0.4, radius=0.06)
+    painted = painted + torn * (background - painted) + ghost * (1 - painted)
+    laid = lay_in(foreground, background, painted, relight(foreground, background, painted))
+    inside = disc(radius=0.19) == 1
+    assert (laid - truth)[..., inside].abs().mean() < (painted - truth)[..., inside].abs().mean() / 3
+    assert (laid - truth)[..., ghost > 0.5].abs().max() < 0.1 < (painted - truth)[..., ghost > 0.5].abs().min()
+    shaded = (below > 0.25) & (disc(radius=0.21) == 0)
+    depth = ((background - laid) / background)[..., shaded].mean()
+    assert 0.6 * below[shaded].mean() < depth < 1.2 * below[shaded].mean()
+
+
+def test_without_a_subject_the_background_is_laid() -> None:
+    nothing, background = torch.zeros(1, 4, SIDE, SIDE), scene()
+    painted = scene().flip(-1) * 0.5
+    laid = lay_in(nothing, background, painted, relight(nothing, background, painted))
+    assert (laid - background).abs().max() <= 1 / 255

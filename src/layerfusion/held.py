@@ -200,6 +200,17 @@ class Held:
             if all(picture is not None for picture in pictures)
         }
 
+    def laid_in(self, alpha: Tensor) -> Tensor:
+        """Where the blended picture shows the layers' own pixels, since a layer is given: in the subjects' reach.
+
+        alpha: (B, 1, H, W) of the subjects in the scene, at the pictures' own size. Returns the same shape in [0, 1].
+        """
+        height, width = alpha.shape[-2:]
+        near = torch.minimum(reach(alpha), reach(self.alpha)[..., :height, :width].to(alpha))
+        layers = [p is not None or self.given.all_cut(b) for b, p in enumerate(self.given.background)]
+        own = [layer and p is None for layer, p in zip(layers, self.given.blended, strict=True)]
+        return near * torch.tensor(own).to(near).view(-1, 1, 1, 1)
+
     def laid_back(
         self, frames: list[Tensor], pictures: dict[str, Tensor], vae: AutoencoderKL, background_latents: Tensor
     ) -> tuple[list[Tensor], dict[str, Tensor]]:

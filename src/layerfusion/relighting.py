@@ -46,6 +46,7 @@ FAINTEST = 3 / 255  # difference of an effect that is half noise
 OUTLINE = 0.03  # alpha above which a pixel belongs to the subject
 RIM = 0.015  # how far the blended picture's subject may stick out of the alpha
 REACH = 0.07  # width of the window round the subject; effects end at about three times this distance
+SHADE_SCALES = (0.1, 0.04)  # widths over which what is painted round a given subject is averaged
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,33 @@ def laid_over(pictures: Sequence[Tensor]) -> Tensor:
         total = alpha + left
         result = torch.cat([(rgb * alpha + below * left) / total.clamp(min=1e-6), total], dim=1)
     return result
+
+
+@torch.no_grad()
+def lay_in(foreground: Tensor, background: Tensor, blended: Tensor, relit: Relit) -> Tensor:
+    """A blended picture made of the layers' own pixels, for what is given: a subject, or what it stands in.
+
+    A model paints a given subject once more, and not quite where it is: its outline comes out torn, and what it has of
+    another outline stays beside it. Its light is right. So the subject is laid in as it is relit, and round it the
+    background stands as it is, under the layers' shadow and light; or, where that is deeper, under the shade that the
+    model painted there, averaged so that nothing is left of it but shade.
+
+    Args:
+        foreground: (B, 4, H, W) in [0, 1], straight sRGB, then alpha.
+        background, blended: (B, 3, H, W) in [0, 1], sRGB.
+        relit: What `relight` makes of the three.
+
+    Returns:
+        (B, 3, H, W).
+    """
+    alpha = foreground[:, 3:].float()
+    (small_alpha, _), (b, p) = _on_grid(alpha, foreground[:, :3].float()), _small(background.float(), blended.float())
+    outside, window = _surroundings(small_alpha)
+    none = torch.zeros_like(small_alpha[:, :, :1, :1])
+    darkening = ((b - p) * b).mean(1, keepdim=True)
+    shade = _smooth_ratio(outside * darkening, outside * (_power(b) + DARK), none, SHADE_SCALES, EFFECT_RIDGE)
+    depth = torch.maximum(relit.shadow[:, 3:], _resized(window * shade.clamp(0, 1), alpha))
+    return composite(background.float(), torch.cat([relit.shadow[:, :3], depth], dim=1), relit.light, relit.relit)
 
 
 def _as_layers(darker: Tensor, brighter: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -251,8 +279,7 @@ def _effects(alpha: Tensor, background: Tensor, blended: Tensor) -> tuple[Tensor
     not in the shade, a tree that is gone is not dazzled, a moon that came is no light. As much of an effect is kept as
     rises above the noise: power / (power + noise).
     """
-    outside = (1 - 4 * _blur((alpha > OUTLINE).float(), RIM)).clamp(0, 1)
-    window = (4 * _blur((alpha > OUTLINE).float(), REACH) - 0.01).clamp(0, 1)
+    outside, window = _surroundings(alpha)
     far = (window == 0).to(alpha.dtype)
     none = torch.zeros_like(alpha[:, :, :1, :1])
     difference, headroom = blended - background, 1 - background
@@ -281,6 +308,12 @@ def _effects(alpha: Tensor, background: Tensor, blended: Tensor) -> tuple[Tensor
     light = strength.clamp(0, 1) * colour
     came, gone = contrast(blended), (contrast(background) - contrast(blended)).clamp(min=0)
     return shadow, light * kept(light * headroom, CAME * came + GONE * gone)
+
+
+def _surroundings(alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the subject is not, and where its effects may be: (B, 1, h, w) in [0, 1], falling off softly."""
+    subject = (alpha > OUTLINE).float()
+    return (1 - 4 * _blur(subject, RIM)).clamp(0, 1), (4 * _blur(subject, REACH) - 0.01).clamp(0, 1)
 
 
 def _smooth_ratio(
