@@ -4,11 +4,11 @@ import diffusers
 import pytest
 import torch
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfusion.given import Given
-from layerfusion.held import Held, Holds, dilate, erode, reach
+from layerfusion.held import Held, Holds
 from tests.tiny import tiny_scheduler
 
 # What diffusers itself lists as fit for one another; those that sample from the other end of a distillation; SA-Solver.
@@ -77,22 +77,6 @@ def test_no_step_is_skipped_in_which_anything_is_free(until, pairs, order):
     # Before it all is held; and nothing is taken twice: the next whole step would be free.
     assert all(until > i / steps for i in range(first))
     assert until == 1 or first + order > until * steps - 1e-9 or first == steps - order
-
-
-@settings(max_examples=20)
-@given(st.integers(8, 40), st.integers(8, 40), st.integers(0, 1000))
-def test_the_reach_covers_the_subject_and_ends(height, width, seed):
-    alpha = (torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed)) > 0.97).float()
-    near = reach(alpha)
-    assert near.min() >= 0 and near.max() <= 1 + 1e-6
-    assert (near[alpha > 0] > 0.99).all()
-    assert (near[dilate(alpha, 0.125 + 1.5 / height) == 0] == 0).all()
-
-
-def test_eroding_undoes_dilating_of_a_rectangle():
-    region = torch.zeros(1, 1, 40, 40)
-    region[..., 12:28, 10:30] = 1
-    assert torch.equal(erode(dilate(region, 0.1) > 0.5, 0.1), region > 0.5)
 
 
 def test_only_what_every_triplet_is_given_is_not_decoded():

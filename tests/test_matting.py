@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerfusion.held import dilate, erode
 from layerfusion.matting import guided, matte
+from layerfusion.regions import dilate, erode
 
 
 def disc(side: int, radius: float) -> torch.Tensor:

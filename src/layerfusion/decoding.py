@@ -12,6 +12,7 @@ from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.placing import Places
+from layerfusion.regions import reach
 from layerfusion.relighting import RelitSubject, laid_over, lay_in, linear_of_srgb, relight_several, srgb_of_linear
 from layerfusion.transparency import TransparentDecoder, settle_alpha
 
@@ -89,27 +90,27 @@ def decode_triplets(
         frames, pictures = held.laid_back(list(frames), pictures, vae, of_background)
     if len(frames) == 1 and places is None:
         pictures["foreground"], pictures["premultiplied"] = frames[0], greys[0]
-        return pictures | _met([pictures["foreground"]], pictures, held)[0], []
+        return pictures | _met([pictures["foreground"]], pictures, held, places)[0], []
     for index, frame in enumerate(frames):
         if places is not None:
             places.found(index, frame[:, 3:])
     laid = frames if places is None else [places.laid(index, frame) for index, frame in enumerate(frames)]
-    together, relit = _met(laid, pictures, held)
+    together, relit = _met(laid, pictures, held, places)
     rgb, alpha = together["foreground"].split([3, 1], dim=1)
     together["premultiplied"] = 0.5 + (rgb - 0.5) * alpha
     return pictures | together, [_subject(*each, places) for each in zip(count(), frames, relit, strict=False)]
 
 
 def _met(
-    foregrounds: list[Tensor], pictures: dict[str, Tensor], held: "Held | None"
+    foregrounds: list[Tensor], pictures: dict[str, Tensor], held: "Held | None", places: Places | None
 ) -> tuple[dict[str, Tensor], list[RelitSubject]]:
     """What foregrounds in the scene, a background and a blended picture make together; and each foreground relit."""
     foreground = laid_over(foregrounds)
     rgb, alpha = foreground.split([3, 1], dim=1)
     background, blended = pictures["background"], pictures["blended"]
     relit, each = relight_several(foregrounds, background, blended)
-    if held is not None:
-        near = held.laid_in(alpha)
+    if held is not None or places is not None:
+        near = reach(alpha) if held is None else held.laid_in(alpha)
         blended = blended + near * (lay_in(foreground, background, blended, relit) - blended)
     return {
         "foreground": foreground,

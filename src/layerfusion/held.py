@@ -22,11 +22,10 @@ from layerfusion.matting import matte
 from layerfusion.method import BACKGROUND, BLENDED, foreground_names
 from layerfusion.method.detail import Laid
 from layerfusion.placing import Places
+from layerfusion.regions import FEATHER, REACH, SEEN, dilate, erode, reach
 from layerfusion.relighting import laid_over
 from layerfusion.transparency import TransparentEncoder, settle_alpha
 
-SEEN = 0.05  # alpha above which a pixel belongs to the subject
-REACH, FEATHER = 0.09, 0.03  # how far a subject's shadow and light reach, and over how much they fade, in heights
 INNER = 0.025  # from the outside of a rough mask, in heights, from where on it is believed
 STRENGTH = 0.7  # how much of the run a re-blended picture is made anew, where it is not said
 STEADY = 0.4  # part of the run in which a blended picture follows the inside of a given foreground
@@ -201,14 +200,15 @@ class Held:
         }
 
     def laid_in(self, alpha: Tensor) -> Tensor:
-        """Where the blended picture shows the layers' own pixels, since a layer is given: in the subjects' reach.
+        """Where the blended picture shows the layers' own pixels, a layer being given or placed: in reach of them.
 
         alpha: (B, 1, H, W) of the subjects in the scene, at the pictures' own size. Returns the same shape in [0, 1].
         """
         height, width = alpha.shape[-2:]
         near = torch.minimum(reach(alpha), reach(self.alpha)[..., :height, :width].to(alpha))
-        layers = [p is not None or self.given.all_cut(b) for b, p in enumerate(self.given.background)]
-        own = [layer and p is None for layer, p in zip(layers, self.given.blended, strict=True)]
+        pairs = enumerate(zip(self.given.background, self.given.blended, strict=True))
+        placed = self.places is not None
+        own = [p is None and (placed or g is not None or self.given.all_cut(b)) for b, (g, p) in pairs]
         return near * torch.tensor(own).to(near).view(-1, 1, 1, 1)
 
     def laid_back(
@@ -264,21 +264,3 @@ class Held:
         seen = ((picture - (1 - found) * background) / found.clamp(min=SEEN)).clamp(0, 1)
         own = (alpha / found.clamp(min=1e-6)).clamp(0, 1)
         return settle_alpha(torch.cat([own * colour + (1 - own) * seen, found])[None])[0]
-
-
-def dilate(alpha: Tensor, distance: float) -> Tensor:
-    """The greatest value within `distance`, in heights: (B, 1, H, W) → the same."""
-    steps = max(1, round(distance * alpha.shape[-2]))
-    return F.max_pool2d(alpha.float(), 2 * steps + 1, 1, steps)
-
-
-def erode(region: Tensor, distance: float) -> Tensor:
-    """What is farther than `distance`, in heights, from the outside of a region: (B, 1, H, W) bool → the same."""
-    return dilate((~region).float(), distance) < 0.5
-
-
-def reach(alpha: Tensor) -> Tensor:
-    """How far a subject acts on what is around it: (B, 1, H, W) in [0, 1], 1 at the subject, 0 out of its reach."""
-    near = dilate((alpha > SEEN).float(), REACH)
-    steps = max(1, round(FEATHER * alpha.shape[-2]))
-    return F.avg_pool2d(near, 2 * steps + 1, 1, steps, count_include_pad=False)
