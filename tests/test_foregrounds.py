@@ -184,3 +184,13 @@ def test_a_cutout_of_any_size_is_put_in_its_box(pipe):
 def test_contradictions_get_a_sentence(pipe, arguments, sentence):
     with pytest.raises(LayerFusionError, match=sentence):
         run(pipe, **arguments)
+
+
+def test_a_placed_subject_shows_its_own_pixels_in_the_blended_picture(pipe):
+    """As it is relit, and nothing of the painting where it is opaque."""
+    cutout = picture(1, alpha=True)
+    cutout[8:56, 8:56, 3] = 255
+    output = run(pipe, [Foreground("a fox", cutout, box=(0.1, 0.1, 0.4, 0.4)), BEAR])
+    inside = output.foreground[0, ..., 3] > 0.9999
+    assert inside.sum() > 100
+    np.testing.assert_allclose(output.blended[0][inside], output.relit[0][inside][:, :3], atol=0.51 / 255)
