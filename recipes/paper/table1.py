@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="on a CPU; else the faster")
     parser.add_argument("--only", nargs="*", help="rows whose names hold one of these")
-    parser.add_argument("--out", type=Path, default=Path("docs/evidence"))
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="the folder of the documentation")
     parser.add_argument("--work", type=Path, default=Path("build/table1"), help="where what was drawn is kept")
     parser.add_argument("--weights", type=Path, default=Path("build/weights"), help="where others' weights may lie")
     parser.add_argument("--build", type=Path, default=Path("build/world"), help="where the world's sprites are")
@@ -156,8 +156,8 @@ def main() -> None:
     rows = first.pop("rows")
     if args.again is not None:
         first["again"] = run(args, pipe, args.again)[0]
-    path = args.out / ("table1.json" if args.model == EMBEDDED else f"table1-{Path(args.model).name}.json")
-    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "evidence" / ("table1.json" if args.model == EMBEDDED else f"table1-{Path(args.model).name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
     lost = keep(path, rows, first)
     table1_page.write(path, pictures)
     for sentence in lost:

@@ -10,6 +10,7 @@ import numpy as np
 
 from layerfusion.drawing import Tile, picture_of, sheet
 from layerfusion.files import atomic_write
+from recipes.paper.drawn import PAPER as PAPERS
 from recipes.paper.kept import Measure, heading, known, shown, table, write_page
 
 STREAMS = ("foreground", "background", "blended")
@@ -23,12 +24,12 @@ FORMS = {"CLIP": "{:.2f}", "KID": "{:.4f}", "FID": "{:.4f}"}
 
 
 def write(path: Path, pictures: dict[str, dict[str, np.ndarray]]) -> None:
-    """Write the page and the sheet beside the JSON that was kept, from it and the first pictures of each row."""
+    """Write the page beside the JSON that was kept, and its sheet, from it and the first pictures of each row."""
     result = json.loads(path.read_text(encoding="utf-8"))
-    picture = path.parent / "images" / f"{path.stem}.jpg"
+    picture = path.parents[1] / "images" / path.parent.name / f"{path.stem}.webp"
     picture.parent.mkdir(parents=True, exist_ok=True)
     draw(picture, pictures)
-    write_page(path.with_suffix(".md"), markdown(result, f"images/{picture.name}"))
+    write_page(path.with_suffix(".md"), markdown(result, f"../images/{path.parent.name}/{picture.name}"))
 
 
 def markdown(result: dict[str, Any], picture: str) -> list[str]:
@@ -47,6 +48,7 @@ def markdown(result: dict[str, Any], picture: str) -> list[str]:
     body += [[name, *(cell(row, column) for column in COLUMNS)] for name, row in rows.items()]
     body += [[f"{name} ({why})", *empty] for name, why in missing.items()]
     lines += table(["system", *COLUMNS], body)
+    lines += ["", *(outcome(name, rows) for name in rows if PAPERS in rows and name != PAPERS)]
     named = [name for name in next(iter(rows.values()), {}) if name.endswith("named")]
     if named:
         lines += ["", "How often the probe names what the prompts ask for:", ""]
@@ -62,6 +64,23 @@ def cell(row: dict[str, Measure], column: str) -> str:
     return shown(row[column], FORMS[column.split()[-1]])
 
 
+def outcome(name: str, rows: dict[str, dict[str, Measure]]) -> str:
+    """What separates a row from LayerFusion's, as the paper has it."""
+    counted, apart = differences(rows[PAPERS], rows[name])
+    told = f"- “{PAPERS}” and “{name}” differ by more than both intervals allow in {len(apart)} of {counted} measures"
+    return f"{told}: {', '.join(apart)}." if apart else f"{told}."
+
+
+def differences(one: dict[str, Measure], two: dict[str, Measure]) -> tuple[int, list[str]]:
+    """How many columns two rows have, and those in which they differ by more than both intervals allow."""
+    both = [column for column in COLUMNS if known(one[column]) and known(two[column])]
+
+    def reach(column: str) -> float:
+        return float(np.hypot(*(row[column]["high"] - row[column]["low"] for row in (one, two)))) / 2
+
+    return len(both), [column for column in both if abs(one[column]["value"] - two[column]["value"]) > reach(column)]
+
+
 def second(result: dict[str, Any]) -> list[str]:
     """Both runs side by side, and how often they agree."""
     again = result["again"]
@@ -70,14 +89,9 @@ def second(result: dict[str, Any]) -> list[str]:
         if name not in again["rows"]:
             continue
         rows.append([name, *(cell(again["rows"][name], column) for column in COLUMNS)])
-        for column in COLUMNS:
-            one, two = row[column], again["rows"][name][column]
-            if not (known(one) and known(two)):
-                continue
-            reach = np.hypot(one["high"] - one["low"], two["high"] - two["low"]) / 2
-            counted += 1
-            if abs(one["value"] - two["value"]) > reach:
-                apart.append(f"{column} of {name}")
+        columns, differing = differences(row, again["rows"][name])
+        counted += columns
+        apart += [f"{column} of {name}" for column in differing]
     agree = f"{counted - len(apart)} of {counted} differences lie within what both intervals allow (95 % should)"
     return [
         f"{again['settings']['pairs']} other pairs with other noise, against generators' runs of their own: {agree}"
@@ -95,4 +109,4 @@ def draw(path: Path, pictures: dict[str, dict[str, np.ndarray]]) -> None:
             rows.append([Tile(picture_of(picture)) for picture in each[stream][:SHOWN]])
             labels.append(f"{name}: {stream}")
     with atomic_write(path) as temporary:
-        sheet(rows, (128, 128), row_labels=labels).save(temporary, "JPEG", quality=88)
+        sheet(rows, (128, 128), row_labels=labels).save(temporary, "WEBP", quality=90, method=6)

@@ -1,5 +1,6 @@
 """The training of the small sequential pipeline, its table and its page, at the size of toys."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from recipes.mini.train import sequential
 from recipes.mini.train.sequential import draw_triplets, file_of, read_triplets, train_stage, trained_part
 from recipes.mini.world import World
 from recipes.paper import kept, table1, table1_page
-from recipes.paper.drawn import Pair
+from recipes.paper.drawn import PAPER, Pair
 from recipes.paper.probe_features import ProbeFeatures
 
 
@@ -99,21 +100,23 @@ def test_a_row_knows_near_from_far_and_the_page_says_so(
         }
 
     alone, near, far = drawn(0), drawn(0), drawn(0.5)
-    rows = {name: table1.score(found, each, alone, pairs, 40) for name, each in (("near", near), ("far", far))}
+    rows = {name: table1.score(found, each, alone, pairs, 40) for name, each in ((PAPER, near), ("far", far))}
     for distance in ("KID", "FID"):
-        one, two = (rows[name][f"background {distance}"] for name in ("near", "far"))
+        one, two = (row[f"background {distance}"] for row in rows.values())
         assert one["high"] < two["low"]
         assert one["low"] <= one["value"] <= one["high"]
     monkeypatch.setattr(kept, "conditions", lambda: {"commit": "one", "date": "", "cpu": "a cpu", "cores": 2})
     settings = {"pairs": 40, "steps": 20, "precision": "float32", "seed": 0}
     more = {"features": found.name, "settings": settings, "missing": {"gone": "missing: a file"}}
     more["again"] = {"settings": settings, "rows": rows}
-    kept.keep(tmp_path / "table1.json", rows, more)
-    table1_page.write(tmp_path / "table1.json", {"near": near})
-    page = (tmp_path / "table1.md").read_text()
+    (tmp_path / "evidence").mkdir()
+    kept.keep(tmp_path / "evidence" / "table1.json", rows, more)
+    table1_page.write(tmp_path / "evidence" / "table1.json", {PAPER: near})
+    page = (tmp_path / "evidence" / "table1.md").read_text()
     assert "| gone (missing: a file) | – |" in page
     assert "12 of 12 differences" in page
-    assert (tmp_path / "images" / "table1.jpg").exists()
+    assert re.search(rf"“{PAPER}” and “far” differ .* of 6 measures: .*background KID, background FID", page)
+    assert "](../images/evidence/table1.webp)" in page and (tmp_path / "images" / "evidence" / "table1.webp").exists()
 
 
 def test_without_networks_or_a_world_what_is_missing_is_said(tmp_path: Path) -> None:
