@@ -62,6 +62,9 @@ COMBINATIONS = [
 ]
 
 
+INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
+
+
 def run(pipe, names=(), size=(64, 64), **kwargs):
     arguments = {"num_inference_steps": 2, "guidance_scale": 3.0, "generator": [seeded()], "output_type": "np"}
     arguments |= {"transparency_passes": 1} | given_of(names, *size)
@@ -116,6 +119,8 @@ def test_a_given_subject_shows_its_own_pixels_in_the_blended_picture(pipe, names
     output = run(pipe, names, foreground_image=rgba)
     inside = rgba[..., 3] == 255
     np.testing.assert_allclose(output.blended[0][inside], output.relit[0][inside][:, :3], atol=0.51 / 255)
+    painted = run(pipe, names, foreground_image=rgba, config=INDEPENDENT)
+    assert np.abs(painted.blended[0][inside] - painted.relit[0][inside][:, :3]).max() > 0.05  # streams that never meet
 
 
 def test_an_empty_cutout_leaves_the_photo(pipe):
@@ -123,9 +128,6 @@ def test_an_empty_cutout_leaves_the_photo(pipe):
     empty = np.zeros((64, 64, 4), np.uint8)
     output = run(pipe, ("background_image",), foreground_image=empty, output_type="pil")
     assert np.array_equal(np.asarray(output.blended[0]), picture(2))
-
-
-INDEPENDENT = LayerFusionConfig(blend=False, share_attention=False)
 
 
 @pytest.mark.parametrize(

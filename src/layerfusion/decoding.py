@@ -51,6 +51,7 @@ def decode_triplets(
     clean_alpha: bool = True,
     held: "Held | None" = None,
     places: Places | None = None,
+    own_pixels: bool = True,
 ) -> tuple[dict[str, Tensor], list[DecodedSubject]]:
     """Latents (S, B, 4, h, w) of the foregrounds, blended and background → the pictures of B triplets, by name.
 
@@ -63,6 +64,7 @@ def decode_triplets(
         clean_alpha: Whether alpha is settled (`settle_alpha`), or stays as it was decoded.
         held: The pictures that the run was given.
         places: Where the foregrounds stand; their extents are taken from the decoded alphas.
+        own_pixels: Whether a layer that is given or placed shows its own pixels in the blended picture (`lay_in`).
 
     Returns:
         `foreground` (RGBA, all of them in the scene, one over the other), `background`, `blended`, `composite` (the
@@ -90,26 +92,30 @@ def decode_triplets(
         frames, pictures = held.laid_back(list(frames), pictures, vae, of_background)
     if len(frames) == 1 and places is None:
         pictures["foreground"], pictures["premultiplied"] = frames[0], greys[0]
-        return pictures | _met([pictures["foreground"]], pictures, held, places)[0], []
+        return pictures | _met([pictures["foreground"]], pictures, held, places, own_pixels)[0], []
     for index, frame in enumerate(frames):
         if places is not None:
             places.found(index, frame[:, 3:])
     laid = frames if places is None else [places.laid(index, frame) for index, frame in enumerate(frames)]
-    together, relit = _met(laid, pictures, held, places)
+    together, relit = _met(laid, pictures, held, places, own_pixels)
     rgb, alpha = together["foreground"].split([3, 1], dim=1)
     together["premultiplied"] = 0.5 + (rgb - 0.5) * alpha
     return pictures | together, [_subject(*each, places) for each in zip(count(), frames, relit, strict=False)]
 
 
 def _met(
-    foregrounds: list[Tensor], pictures: dict[str, Tensor], held: "Held | None", places: Places | None
+    foregrounds: list[Tensor],
+    pictures: dict[str, Tensor],
+    held: "Held | None",
+    places: Places | None,
+    own_pixels: bool,
 ) -> tuple[dict[str, Tensor], list[RelitSubject]]:
     """What foregrounds in the scene, a background and a blended picture make together; and each foreground relit."""
     foreground = laid_over(foregrounds)
     rgb, alpha = foreground.split([3, 1], dim=1)
     background, blended = pictures["background"], pictures["blended"]
     relit, each = relight_several(foregrounds, background, blended)
-    if held is not None or places is not None:
+    if own_pixels and (held is not None or places is not None):
         near = reach(alpha) if held is None else held.laid_in(alpha)
         blended = blended + near * (lay_in(foreground, background, blended, relit) - blended)
     return {

@@ -263,7 +263,8 @@ class LayerFusionPipeline(
         sampler = self.prepare(inputs, self.encode(inputs))
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
         how = (output_type, inputs.transparency_passes, clean_alpha, return_premultiplied)
-        output = self.decode(sampler.latents, *how, sampler.held, sampler.places, sampler.maps)
+        blends = sampler.joint.config.blend
+        output = self.decode(sampler.latents, *how, sampler.held, sampler.places, sampler.maps, own_pixels=blends)
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
     def check_inputs(self, **given: Any) -> Inputs:
@@ -336,12 +337,14 @@ class LayerFusionPipeline(
         held: Held | None = None,
         places: Places | None = None,
         maps: list[StepMaps] | None = None,
+        own_pixels: bool = True,
     ) -> LayerFusionOutput:
         """Latents (S, B, 4, h, w) of the foregrounds, the blended picture and the background → pictures.
 
         One stream at a time, which bounds the memory. What a sampler has `held` comes back as given, its `places` are
         where the foregrounds stand, and its `maps` come along. Components that are offloaded are sent away at the end.
-        `transparency_passes` are the model's own where None.
+        `transparency_passes` are the model's own where None. With `own_pixels` the blended picture shows those of the
+        layers where one is given or placed, in the light of what was painted (`layerfusion.relighting.lay_in`).
         """
         if output_type == "latent":
             self.maybe_free_model_hooks()
@@ -354,7 +357,7 @@ class LayerFusionPipeline(
         def finished(tensor: Tensor) -> Any:
             return self.image_processor.postprocess(tensor, output_type, do_denormalize=[False] * len(tensor))
 
-        how = (transparency_passes or self.defaults.transparency_passes, clean_alpha, held, places)
+        how = (transparency_passes or self.defaults.transparency_passes, clean_alpha, held, places, own_pixels)
         tensors, subjects = decode_triplets(self.vae, self.transparent_decoder, latents, *how)
         if not return_premultiplied:
             del tensors["premultiplied"]

@@ -46,7 +46,7 @@ FAINTEST = 3 / 255  # difference of an effect that is half noise
 OUTLINE = 0.03  # alpha above which a pixel belongs to the subject
 RIM = 0.015  # how far the blended picture's subject may stick out of the alpha
 REACH = 0.07  # width of the window round the subject; effects end at about three times this distance
-SHADE_SCALES = (0.1, 0.04)  # widths over which what is painted round a given subject is averaged
+SHADE_SCALES = (0.1, 0.03)  # widths over which what is painted round a given subject is averaged
 
 
 @dataclass(frozen=True)
