@@ -298,6 +298,28 @@ def draw(name: str, bench: Bench, rows: list[np.ndarray], folder: Path) -> None:
     sheet(tiles, (128, 128), name, "").save(folder / f"{name}.png")
 
 
+def examples(pipe: LayerFusionPipeline, path: Path) -> None:
+    """The sheet of `docs/given.md`: a subject for a photo, a place for a cut-out, both; seeds 1 and 2, not chosen."""
+
+    def run(foreground: str, background: str, seed: int, **given: Any) -> Any:
+        return pipe(foreground, background, generator=torch.Generator().manual_seed(seed), **given)
+
+    photo = run("a penguin", "a coral reef", 1).background[0]
+    duck = run("a duck", "a coral reef", 1, background_image=photo)
+    cutout = run("a fox", "a meadow", 2).foreground[0]
+    place = run("a fox", "a sunset sea", 2, foreground_image=cutout)
+    both = run("a fox", "a coral reef", 2, foreground_image=cutout, background_image=photo)
+    rows = [
+        [Tile(photo, "given: a photo"), Tile(duck.foreground[0], "a duck")],
+        [Tile(cutout, "given: a cut-out"), Tile(place.background[0], "a sunset sea")],
+        [Tile(cutout, "given: the cut-out"), Tile(photo, "and the photo")],
+    ]
+    for row, made in zip(rows, (duck, place, both), strict=True):
+        row += [Tile(made.blended[0], "blended"), Tile(made.layered[0], "layered")]
+    drawn = sheet(rows, (192, 192), "Given pictures", "seeds 1, 2 and 2, not chosen", ("subject", "place", "both"))
+    drawn.save(path)
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -320,6 +342,7 @@ def main() -> None:
     bench = Bench(pipe, world, probe, rendered(world, args.cases), config, args.batch, args.passes, work)
     results: dict[str, Any] = {"commit": commit(), "conditions": conditions(), "model": args.model}
     results |= {"config": args.config, "probe": accuracy}
+    examples(pipe, args.out / "tasks.png")
     for name in args.tasks.split(","):
         results[name] = TASKS[name](bench)
         draw(name, bench, results[name].pop("sheet"), args.out)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.placing import Places
-from layerfusion.regions import reach
 from layerfusion.relighting import RelitSubject, laid_over, lay_in, linear_of_srgb, relight_several, srgb_of_linear
 from layerfusion.transparency import TransparentDecoder, settle_alpha
 
@@ -116,8 +115,8 @@ def _met(
     background, blended = pictures["background"], pictures["blended"]
     relit, each = relight_several(foregrounds, background, blended)
     if own_pixels and (held is not None or places is not None):
-        near = reach(alpha) if held is None else held.laid_in(alpha)
-        blended = blended + near * (lay_in(foreground, background, blended, relit) - blended)
+        where = torch.ones_like(alpha) if held is None else held.laid_in(alpha)
+        blended = blended + where * (lay_in(foreground, background, blended, relit) - blended)
     return {
         "foreground": foreground,
         "blended": blended,

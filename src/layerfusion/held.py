@@ -200,16 +200,19 @@ class Held:
         }
 
     def laid_in(self, alpha: Tensor) -> Tensor:
-        """Where the blended picture shows the layers' own pixels, a layer being given or placed: in reach of them.
+        """Where the blended picture shows the layers' own pixels, a layer being given or placed; of a photo, in reach.
 
         alpha: (B, 1, H, W) of the subjects in the scene, at the pictures' own size. Returns the same shape in [0, 1].
         """
+        where = torch.zeros_like(alpha)
         height, width = alpha.shape[-2:]
-        near = torch.minimum(reach(alpha), reach(self.alpha)[..., :height, :width].to(alpha))
-        pairs = enumerate(zip(self.given.background, self.given.blended, strict=True))
-        placed = self.places is not None
-        own = [p is None and (placed or g is not None or self.given.all_cut(b)) for b, (g, p) in pairs]
-        return near * torch.tensor(own).to(near).view(-1, 1, 1, 1)
+        for b, (photo, picture) in enumerate(zip(self.given.background, self.given.blended, strict=True)):
+            if picture is None and photo is not None:
+                one = slice(b, b + 1)
+                where[one] = torch.minimum(reach(alpha[one]), reach(self.alpha[one])[..., :height, :width].to(alpha))
+            elif picture is None and (self.places is not None or self.given.all_cut(b)):
+                where[b] = 1
+        return where
 
     def laid_back(
         self, frames: list[Tensor], pictures: dict[str, Tensor], vae: AutoencoderKL, background_latents: Tensor
