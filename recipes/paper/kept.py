@@ -101,13 +101,16 @@ def keep(path: Path, rows: dict[str, dict[str, Measure]], more: dict[str, Any]) 
         more: Whatever else belongs to the run: settings, what is missing, notes.
 
     Returns:
-        A sentence for each measure that has fallen since the last run of another commit, beyond its noise.
+        A sentence for each measure that has fallen since the last run of another commit, beyond its noise. Of a set of
+        cases with another `digest` nothing is kept and nothing compared.
     """
     former = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     now = {"command": command_line(), "conditions": conditions(), **more, "rows": rows}
     history = former["history"] if former else []
-    lost = []
-    if former and former["conditions"]["commit"] != now["conditions"]["commit"]:
+    lost: list[str] = []
+    if former and former.get("digest") != more.get("digest"):
+        history = []  # of other cases, with which nothing compares
+    elif former and former["conditions"]["commit"] != now["conditions"]["commit"]:
         last = {"commit": former["conditions"]["commit"], "date": former["conditions"]["date"], "rows": former["rows"]}
         history = [*history, last]
         lost = fallen(last, rows)

@@ -66,6 +66,20 @@ def test_the_gate_tells_what_fell_beyond_its_noise(tmp_path: Path, monkeypatch: 
     assert [entry["commit"] for entry in json.loads(path.read_text())["history"]] == ["one", "two"]
 
 
+def test_other_cases_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "light.json"
+
+    def run(commit: str, digest: str, value: float) -> list[str]:
+        monkeypatch.setattr(kept, "conditions", lambda: {"commit": commit, "date": "2026-01-01"})
+        measure = {"low": value - 0.1, "value": value, "high": value + 0.1, "better": "high"}
+        return kept.keep(path, {"a": {"score": measure}}, {"digest": digest})
+
+    assert run("one", "a set", 0.9) == []
+    assert run("two", "a set", 0.5) == ["score of a is worse: 0.5, 0.9 at one."]
+    assert run("three", "a harder set", 0.1) == []
+    assert json.loads(path.read_text())["history"] == []
+
+
 def test_a_measure_is_shown_with_its_interval() -> None:
     values = np.arange(100.0)
     found = kept.measured(lambda at: float(values[at].mean()), 100)
