@@ -101,19 +101,18 @@ def keep(path: Path, rows: dict[str, dict[str, Measure]], more: dict[str, Any]) 
         more: Whatever else belongs to the run: settings, what is missing, notes.
 
     Returns:
-        A sentence for each measure that has fallen since the last run of another commit, beyond its noise. Of a set of
-        cases with another `digest` nothing is kept and nothing compared.
+        A sentence for each measure that has fallen since the last run of another commit, beyond its noise. With
+        what was measured on a set of cases of another `digest` nothing is compared.
     """
     former = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     now = {"command": command_line(), "conditions": conditions(), **more, "rows": rows}
     history = former["history"] if former else []
     lost: list[str] = []
-    if former and former.get("digest") != more.get("digest"):
-        history = []  # of other cases, with which nothing compares
-    elif former and former["conditions"]["commit"] != now["conditions"]["commit"]:
-        last = {"commit": former["conditions"]["commit"], "date": former["conditions"]["date"], "rows": former["rows"]}
+    if former and former["conditions"]["commit"] != now["conditions"]["commit"]:
+        last = {name: former["conditions"][name] for name in ("commit", "date")}
+        last |= {name: former[name] for name in ("digest", "rows") if name in former}
         history = [*history, last]
-        lost = fallen(last, rows)
+        lost = fallen(last, rows) if last.get("digest") == more.get("digest") else []
     with atomic_write(path) as temporary:
         text = json.dumps(_plain(now | {"history": history}), indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -77,7 +77,8 @@ def test_other_cases_are_not_compared(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run("one", "a set", 0.9) == []
     assert run("two", "a set", 0.5) == ["score of a is worse: 0.5, 0.9 at one."]
     assert run("three", "a harder set", 0.1) == []
-    assert json.loads(path.read_text())["history"] == []
+    assert [entry["digest"] for entry in json.loads(path.read_text())["history"]] == ["a set", "a set"]
+    assert run("four", "a harder set", 0.05) == []  # within its noise
 
 
 def test_a_measure_is_shown_with_its_interval() -> None:
