@@ -65,6 +65,19 @@ def test_figure_9(pipe: LayerFusionPipeline, tmp_path: Path, monkeypatch: pytest
         assert set(row) == set(figure9.NAMES)
 
 
+@pytest.mark.parametrize("command", [figure3, figure9])
+def test_maps_are_not_made_again(
+    command: ModuleType, pipe: LayerFusionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(command, pipe, monkeypatch, tmp_path)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("what is kept was made again")
+
+    monkeypatch.setattr(sys.modules[__name__], "RUN", never)
+    assert run(command, pipe, monkeypatch, tmp_path)["rows"] == first["rows"]
+
+
 def test_figure_8_goes_on_where_it_was_stopped(
     pipe: LayerFusionPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
