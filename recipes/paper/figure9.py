@@ -99,8 +99,8 @@ def main() -> None:
     lines += ["![Structure priors](../images/evidence/figure9.webp)", ""]
     lines += [
         f"Area under the ROC curve against the alpha that the run ends with, mean over {len(cases)} runs, in brackets "
-        "a bootstrap interval of 95 %; 0.5 is chance, below it the prior is turned round. The layers are in the order of "
-        f"computation: the paper takes the last; this model is saved with `{short_name(chosen)}`.",
+        "a bootstrap interval of 95 %; 0.5 is chance, below it the prior is turned round. The layers are in the order "
+        f"of computation: the paper takes the last; this model is saved with `{short_name(chosen)}`.",
         "",
         *table(
             ["self-attention", *NAMES],
