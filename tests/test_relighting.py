@@ -245,6 +245,20 @@ def test_a_given_subject_is_laid_in_and_its_ghost_is_not() -> None:
     assert 0.4 * below[shaded].mean() < depth < 1.1 * below[shaded].mean()
 
 
+def test_shade_on_a_busy_ground_is_laid_though_no_layer_has_it() -> None:
+    """Where the ground has contrast the layers take no shadow: what is painted could be another ground."""
+    foreground, (rows, columns) = subject(), grid()
+    ground = 0.5 + 0.3 * torch.sin(70 * columns) * torch.sin(70 * rows)
+    background = ground.expand(1, 3, SIDE, SIDE)
+    below = 0.5 * torch.exp(-0.5 * (((columns - 0.5) / 0.15) ** 2 + ((rows - 0.75) / 0.05) ** 2))
+    painted = over(background * (1 - below), foreground)
+    layers = relight(foreground, background, painted)
+    laid = lay_in(foreground, background, painted, layers)
+    shaded = (below > 0.25) & (disc(radius=0.21) == 0)
+    depth, of_layers = ((1 - picture / background)[..., shaded].mean() for picture in (laid, layers.layered))
+    assert depth > 0.4 * below[shaded].mean() > 1.5 * of_layers
+
+
 def test_without_a_subject_the_background_is_laid() -> None:
     nothing, background = torch.zeros(1, 4, SIDE, SIDE), scene()
     painted = scene().flip(-1) * 0.5
