@@ -16,7 +16,7 @@ from layerfusion import LayerFusionPipeline
 from layerfusion.errors import LayerFusionError
 from layerfusion.models import load_pipeline
 from recipes.mini.train.autoencoder import build_autoencoder, train_autoencoder
-from recipes.mini.train.base import build_unet, load_base, train_base
+from recipes.mini.train.base import build_unet, load_base, odds_of, train_base
 from recipes.mini.train.data import Pictures, over_grey
 from recipes.mini.train.decoder import texture_loss, train_decoder
 from recipes.mini.train.export import export
@@ -122,6 +122,11 @@ def test_the_exported_lora_makes_the_few_step_form(run: Path) -> None:
     effect, expected = beside - predict(plain.unet), predict(trained) - predict(ours)
     assert expected.abs().max() > 0
     assert torch.cosine_similarity(effect.flatten(), expected.flatten(), dim=0) > 0.98
+
+
+def test_different_things_together_are_drawn_twice_as_often() -> None:
+    odds = odds_of(["a fox in a cave", "two foxes in a cave", "a fox and a dog in a cave", "a cave"])
+    assert odds.tolist() == pytest.approx([0.2, 0.2, 0.4, 0.2])
 
 
 def test_consistency_is_what_the_sampler_takes_it_for() -> None:

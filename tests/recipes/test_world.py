@@ -6,6 +6,7 @@ import io
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.models.vocabulary import Vocabulary
 from recipes.mini.world import GREY, KINDS, World, captions, fetch, load, sprites, vocabulary
 from recipes.mini.world.paint import Canvas
-from recipes.mini.world.render import SPANS
+from recipes.mini.world.render import MARGIN, SPANS
 from recipes.mini.world.scenes import PAINTERS
 from recipes.mini.world.seethrough import PAINTERS as DRAWN
 from recipes.mini.world.seethrough import draw
@@ -141,6 +142,14 @@ def test_foregrounds_lie_over_grey(world: World) -> None:
     alpha = sample.foreground[..., 3:].astype(float) / 255
     over = sample.foreground[..., :3] * alpha + GREY * (1 - alpha)
     assert np.abs(over - sample.picture).max() <= 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_things_keep_off_the_border(world: World, seed: int) -> None:
+    alpha = cast(np.ndarray, world.sample(seed, "foreground").foreground)[..., 3]
+    keep = int(MARGIN * world.size)
+    assert not alpha[:keep].any() and not alpha[-keep:].any()
+    assert not alpha[:, :keep].any() and not alpha[:, -keep:].any()
 
 
 def test_a_seed_puts_the_subject_at_one_place_in_every_scene(world: World) -> None:

@@ -8,6 +8,7 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import compute_snr
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recipes.mini.train.autoencoder import load_autoencoder
@@ -20,6 +21,9 @@ from recipes.mini.train.text import build_text_encoders, encode_text, load_token
 
 SHARES = {"composite": 0.48, "background": 0.2, "foreground": 0.32}
 CAPTION_DROPOUT = 0.1
+TOGETHER = 2.0
+"""How many times as often a composite whose caption names several different things is taken: which of them stands where
+is what the model learns last."""
 SNR_GAMMA = 5.0
 TIME_EMBEDDING = 32
 OFFSET_NOISE = 0.1
@@ -107,6 +111,12 @@ def prepare_tokenizer(run: Path) -> None:
         train_tokenizer(captions, run / "tokenizer")
 
 
+def odds_of(captions: list[str]) -> NDArray[np.float64]:
+    """How likely each of a kind's pictures is drawn; they sum to 1."""
+    weights = np.array([TOGETHER if " and " in caption else 1.0 for caption in captions])
+    return weights / weights.sum()
+
+
 def train_base(settings: Settings, run: Path, device: torch.device, images: int) -> None:
     """Train the base on cached latents of all kinds; checkpoint, log and sheets lie in `run`."""
     prepare_tokenizer(run)
@@ -115,7 +125,9 @@ def train_base(settings: Settings, run: Path, device: torch.device, images: int)
     # Half of the objects on grey carry their transparency: the offsets of the next stage sit on attention alone, and
     # the finest level, which has none, must know such latents already.
     marked = load_latents(run, "transparent")["mean"]
-    ids = {kind: tokenize(tokenizer, Pictures(run / "data", kind).captions) for kind in KINDS}
+    captions = {kind: Pictures(run / "data", kind).captions for kind in KINDS}
+    ids = {kind: tokenize(tokenizer, captions[kind]) for kind in KINDS}
+    odds = {kind: odds_of(captions[kind]) for kind in KINDS}
     torch.manual_seed(0)
     modules = {name: module.to(device) for name, module in build_base(settings, run).items()}
     use_plain_attention(cast(UNet2DConditionModel, modules["unet"]), device)
@@ -127,7 +139,7 @@ def train_base(settings: Settings, run: Path, device: torch.device, images: int)
             _show(settings, run, loop, modules, run / f"base-{step:06d}.png")
         chosen = []
         for kind, count in zip(SHARES, generator.multinomial(settings.unet_batch, list(SHARES.values())), strict=True):
-            chosen += [(kind, int(i)) for i in generator.integers(len(latents[kind]), size=count)]
+            chosen += [(kind, int(i)) for i in generator.choice(len(latents[kind]), count, p=odds[kind])]
         batch = torch.stack(
             [(marked if kind == "foreground" and i % 2 else latents[kind])[i] for kind, i in chosen]
         ).to(device, torch.float32)
