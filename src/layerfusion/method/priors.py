@@ -102,14 +102,15 @@ def content_confidence(
         (B, M) in float32, in (0, 1).
     """
     batch, heads, tokens, dim = query.shape
-    scaled = key.float().transpose(-1, -2) * (dim**-0.5 if scale is None else scale)
+    key = key.float()
+    column = key.gather(2, eos.view(-1, 1, 1, 1).expand(batch, heads, 1, dim))
+    scaled = (key - column).transpose(-1, -2) * (dim**-0.5 if scale is None else scale)
     result = torch.empty(batch, tokens, dtype=torch.float32, device=query.device)
     images, rows = _block(tokens, heads * scaled.shape[-1])
     for some in _slices(batch, images):
         for these in _slices(tokens, rows):
-            logits = query[some, :, these].float() @ scaled[some]
-            column = logits.gather(-1, eos[some].view(-1, 1, 1, 1).expand(*logits.shape[:-1], 1))
-            result[some, these] = (logits - column).exp_().sum(dim=-1).reciprocal().mean(dim=1)
+            above = query[some, :, these].float() @ scaled[some]  # logit[t] − logit[EOS]
+            result[some, these] = above.exp_().sum(dim=-1).reciprocal().mean(dim=1)
     return result
 
 
