@@ -292,6 +292,10 @@ def test_a_run_starts_from_a_finished_model(run: Path, tmp_path: Path) -> None:
     for name, module in ours.items():
         for ours_value, value in zip(module.parameters(), theirs[name].parameters(), strict=True):
             torch.testing.assert_close(ours_value, value, atol=1e-3, rtol=1e-3)
+    loras = [load_lora(build_unet(TINY), folder) for folder in (tmp_path, run)]
+    assert loras[0].keys() == loras[1].keys() and any(value.abs().max() > 0 for value in loras[1].values())
+    for name, value in loras[1].items():
+        torch.testing.assert_close(loras[0][name], value, atol=1e-3, rtol=1e-3)
     assert (
         load_tokenizer(tmp_path / "tokenizer")("a fox").input_ids
         == load_tokenizer(run / "tokenizer")("a fox").input_ids

@@ -11,14 +11,18 @@ from typing import cast
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from peft import set_peft_model_state_dict
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.models.locate import FEW_STEP
 from layerfusion.offsets import ForegroundOffsets
 from layerfusion.transparency import TransparentDecoder, TransparentEncoder
 from recipes.mini.train.autoencoder import NORM_GROUPS, build_autoencoder
 from recipes.mini.train.base import build_base
+from recipes.mini.train.few_step import add_lora
 from recipes.mini.train.foreground import build_offsets
 from recipes.mini.train.latents import SCALING_FACTOR, normalise
 from recipes.mini.train.loop import Loop
@@ -66,6 +70,13 @@ def start_from(settings: Settings, run: Path, model: Path) -> None:
     known = ForegroundOffsets.from_pretrained(model / "foreground").state_dict()
     offsets.load_state_dict(inner_state(known, added))
     _write(run, "foreground", {"foreground": offsets})
+
+    if not added and (model / FEW_STEP).exists():
+        lora = add_lora(unet)
+        set_peft_model_state_dict(
+            unet, {name.removeprefix("unet."): value for name, value in load_file(model / FEW_STEP).items()}
+        )
+        _write(run, "few_step", {"lora": lora})
 
 
 def _write(run: Path, stage: str, modules: dict[str, nn.Module]) -> None:
