@@ -16,7 +16,7 @@ from recipes.mini.train.sheets import save_sheet
 
 CROPS = 6
 """Pictures a step, of half the side, in the first part of the stage (`autoencoder.CROP_SHARE`)."""
-TEXTURE_WEIGHT, WINDOW = 2.0, 8
+TEXTURE_WEIGHT, WINDOW = 6.0, 8
 
 
 def texture_loss(result: Tensor, target: Tensor) -> Tensor:
