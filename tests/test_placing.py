@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerfusion import Foreground, LayerFusionError
+from layerfusion import Foreground, LayerFusionConfig, LayerFusionError
 from layerfusion.foregrounds import box_of, farthest_first
 from layerfusion.placing import Place, Places, carrying, extent_of, looks
 
@@ -57,11 +57,15 @@ def test_carried_there_and_back_a_smooth_picture_is_the_same():
     assert (back - picture)[..., 4:28, 4:28].abs().max() < 0.05
 
 
-@given(st.integers(1, 100))
-def test_every_run_is_looked_at_within_itself(steps):
-    after = looks(steps)
+@given(st.integers(1, 100), st.floats(0, 1))
+def test_every_run_is_looked_at_within_itself_and_after_it_was_blended(steps, start):
+    after = looks(steps, start)
     assert 1 <= len(after) <= 2 and after == sorted(after)
     assert after[0] >= 1 and after[-1] <= steps
+    config = LayerFusionConfig(blend_range=(start, 1.0))
+    blended = [i for i in range(steps) if config.blends_at(i, steps)]
+    assert not blended or after[0] > blended[0]
+    assert looks(20) == [4, 13] and looks(20, 0.2) == [5, 13]
 
 
 def test_an_extent_is_found_until_it_is_known():

@@ -20,9 +20,10 @@ LOOKS = (0.2, 0.65)
 in pixels. At a half of the run what it becomes is still soft: blended subjects had a wholeness of 0.71 for 0.82."""
 
 
-def looks(steps: int) -> list[int]:
-    """After how many steps of all a placed foreground is looked at."""
-    return sorted({max(1, round(part * steps)) for part in LOOKS})
+def looks(steps: int, blends_from: float = 0.0) -> list[int]:
+    """After how many steps of all a placed foreground is looked at: not before one that was blended, and has masks."""
+    blended = next((i for i in range(steps) if i / steps >= blends_from), steps - 1) + 1
+    return sorted({max(blended, round(part * steps)) for part in LOOKS})
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ class Places:
         """Whether foreground `index` stands elsewhere than in its own frame, in any triplet."""
         return any(place.box is not None or place.flip for place in self.each[index])
 
-    def to_look(self, done: int, steps: int) -> list[int]:
-        """The foregrounds whose alpha is to be looked at when `done` steps of all are taken."""
-        if done not in looks(steps):
+    def to_look(self, done: int, steps: int, blends_from: float = 0.0) -> list[int]:
+        """The foregrounds whose alpha is to be looked at when `done` steps of all are taken; see `looks`."""
+        if done not in looks(steps, blends_from):
             return []
         return [index for index, known in enumerate(self.known) if not all(known)]
 

@@ -140,7 +140,7 @@ class Sampler:
         if config.details_at(i, len(self.timesteps)) and joint_pass.soft_masks:
             noise = self._transfer_detail(noise, torch.stack(inputs), t, joint_pass)
         if self.places is not None:
-            for index in self.places.to_look(i + 1, len(self.timesteps)):
+            for index in self.places.to_look(i + 1, len(self.timesteps), config.blend_range[0]):
                 a, b = clean_from_prediction(self.scheduler, t)
                 self._look(self.places, index, a * inputs[index] + b * noise[index], joint_pass, i + 1)
         self.predicted = torch.stack(inputs), noise, t
@@ -303,8 +303,8 @@ class Sampler:
     def _look(self, places: Places, index: int, clean: Tensor, joint_pass: UNetPass, done: int) -> None:
         """Take a placed foreground's extent from its mask; once, before its detail is transferred, from its pixels."""
         assert self.rgba_of is not None and self.laid_of is not None
-        n = len(self.timesteps)
-        if done == looks(n)[-1] and any(self.joint.config.details_at(i, n) for i in range(done, n)):
+        n, config = len(self.timesteps), self.joint.config
+        if done == looks(n, config.blend_range[0])[-1] and any(config.details_at(i, n) for i in range(done, n)):
             frame = self.rgba_of(clean)
             places.found(index, frame[:, 3:])
             generated = torch.tensor([not known for known in places.known[index]], device=frame.device)
