@@ -200,16 +200,29 @@ def counted() -> str:
     return f"{table(('a joint step', 'operations / six stock rows'), rows)}\n\n{stock}"
 
 
+def measured(page: str) -> str:
+    """The rows of a page of measurements: numbers, means with their intervals, or words."""
+    kept = json.loads((ROOT / "docs" / page).read_text(encoding="utf-8"))
+
+    def cell(value: Any) -> str:
+        if isinstance(value, list):
+            mean, low, high = value
+            return f"{mean:.3f} ({low:.3f} to {high:.3f})"
+        return value if isinstance(value, str) else f"{value:.3f}"
+
+    rows = [(name, *map(cell, row.values())) for name, row in kept["rows"].items()]
+    head = ("", *next(iter(kept["rows"].values())))
+    return f"{table(head, rows)}\n\n{kept['cases']} cases, commit {kept['conditions']['commit']}."
+
+
 def cheaper() -> str:
     """What each saving does to the embedded model's triplets."""
-    kept = json.loads((ROOT / "docs" / "cheaper.json").read_text(encoding="utf-8"))
-    rows = []
-    for name, row in kept["rows"].items():
-        cells = [value if isinstance(value, list) else [value] for value in row.values()]
-        rows.append((name, *(f"{m:.3f}" + (f" ({e[0]:.3f} to {e[1]:.3f})" if e else "") for m, *e in cells)))
-    head = ("", *next(iter(kept["rows"].values())))
-    where = f"{kept['cases']} prompts, commit {kept['conditions']['commit']}."
-    return f"{table(head, rows)}\n\n{where}"
+    return measured("cheaper.json")
+
+
+def beginning() -> str:
+    """What blending from a step on loses and costs."""
+    return measured("beginning.json")
 
 
 def footprint() -> str:
@@ -306,7 +319,7 @@ def prose(docstring: str) -> str:
     return re.sub(r"^ {8}(?=\S)", "  ", text, flags=re.MULTILINE)
 
 
-FIGURES = (vocabulary, defaults, harmonization, table1, footprint, layer_speed, speed, counted, cheaper)
+FIGURES = (vocabulary, defaults, harmonization, table1, footprint, layer_speed, speed, counted, cheaper, beginning)
 MAKERS: dict[str, Callable[..., str]] = {
     maker.__name__: maker for maker in (commands, options, request, switches, *FIGURES, api)
 }
