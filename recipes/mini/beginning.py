@@ -4,9 +4,8 @@
 
 In the first steps the masks are half noise, and blending may take from a faint foreground what little there is of it.
 So every opaque object is drawn in two scenes with the model's own settings, blended from the first step on and from
-later ones; a foreground counts as lost where less is left than a tenth of what the same prompt and seed give without
-blending. One seed that is known to be hard is drawn over every scene, apart from the others. Writes
-`docs/beginning.json`.
+later ones, and what is lost of what the same prompt and seed give without blending is counted. One seed that is known
+to be hard is drawn over every scene, apart from the others. Writes `docs/beginning.json`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ SEED = 94_000_000
 HARD = ("penguin", 80_001_000)
 """A small subject, whose foreground was empty in several scenes where it was blended from the first step on."""
 STARTS = (0.0, 0.1, 0.2, 0.3)
-LEFT = 0.1  # of the subject's area without blending: what is less is lost
 
 
 def cases_of(world: World) -> list[Case]:
@@ -48,15 +46,9 @@ def cases_of(world: World) -> list[Case]:
     ]
 
 
-def lost(foregrounds: np.ndarray, alone: np.ndarray) -> np.ndarray:
-    """(N,) bool: of which subjects (N, H, W, 4) less than `LEFT` of the area is there that the same have alone."""
-    areas, of_alone = ((rgba[..., 3] > 0.5).sum((1, 2)) for rgba in (foregrounds, alone))
-    return areas < LEFT * of_alone
-
-
 def measured(world: World, probe: Probe, blended: Triplets, alone: Triplets) -> dict[str, Any]:
     """One start: means over the cases, with bootstrap intervals; the hard seed apart."""
-    gone = lost(blended.foreground, alone.foreground)
+    gone = measures.lost(blended.foreground[..., 3], alone.foreground[..., 3])
     hard = np.array([(case.obj, case.seed) == HARD for case in blended.cases])
     usual = blended.where(lambda case: (case.obj, case.seed) != HARD)
 

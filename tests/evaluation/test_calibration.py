@@ -58,13 +58,17 @@ def test_a_range_that_leaves_the_outlier_out_is_nearer_to_alpha() -> None:
 
 
 def test_the_blend_is_the_simplest_of_the_most_whole_that_keep_the_light() -> None:
-    def blend(name: str, whole: float, light: float) -> BlendScore:
-        return BlendScore(name, LayerFusionConfig(), whole, light)
+    def blend(name: str, whole: float, light: float, lost: float = 0.0) -> BlendScore:
+        return BlendScore(name, LayerFusionConfig(), whole, light, lost)
 
     tried = [blend("paper", 0.8, 1), blend("dull", 0.99, 0.6), blend("first", 0.971, 1.1), blend("best", 0.974, 1.2)]
     assert choose_blend(tried).name == "first"
     assert choose_blend(tried[:2]).name == "paper"
     assert choose_blend([blend("paper", float("nan"), float("nan"))]).name == "paper"
+    # What is left of a blend that loses subjects may be as whole as it likes.
+    kept = [blend("paper", 0.8, 1, lost=0.25), blend("whole", 0.99, 1, lost=0.25), blend("all there", 0.9, 1)]
+    assert choose_blend(kept).name == "all there"
+    assert choose_blend([*kept, blend("dull", 0.99, 0.6)]).name == "all there"
 
 
 @pytest.fixture(scope="module")

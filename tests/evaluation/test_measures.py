@@ -17,6 +17,7 @@ from layerfusion.evaluation.measures import (
     fit,
     ghost,
     interior,
+    lost,
     mean_overlap,
     overlap,
     shadow_overlap,
@@ -137,6 +138,17 @@ def test_auc_is_the_chance_of_the_right_order(pairs: list[tuple[int, bool]]) -> 
     difference = scores[inside][:, None] - scores[~inside][None]
     assert auc(scores, inside) == pytest.approx(((difference > 0) + 0.5 * (difference == 0)).mean())
     assert auc(-scores, inside) == pytest.approx(1 - auc(scores, inside))
+
+
+def test_a_subject_of_which_little_is_left_is_lost() -> None:
+    def alphas(*sides: int) -> np.ndarray:
+        drawn = np.zeros((len(sides), 64, 64))
+        for picture, side in zip(drawn, sides, strict=True):
+            picture[16 : 16 + side, 16 : 16 + side] = 0.6
+        return drawn
+
+    assert lost(alphas(32, 10, 11, 0), alphas(32, 32, 32, 32)).tolist() == [False, True, False, True]
+    assert lost(alphas(4, 0), alphas(5, 0)).tolist() == [False, False]  # small, or nothing, it was before
 
 
 def test_overlap() -> None:

@@ -28,7 +28,7 @@ def doctor(
 
 @takes_a_model
 def calibrate(
-    count: Annotated[int, typer.Option(min=2, max=64, help="Foregrounds; each is blended five times.")] = 8,
+    count: Annotated[int, typer.Option(min=2, max=64, help="Foregrounds; each is blended six times.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Of the first; the others count up from it.")] = 0,
     save: Annotated[bool, typer.Option("--save", help="Keep the choice with the model, as its own defaults.")] = False,
     **asked: Any,

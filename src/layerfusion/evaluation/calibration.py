@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from layerfusion.decoding import decode_triplets
 from layerfusion.evaluation.figures import short_name
-from layerfusion.evaluation.measures import auc, colour_gain, fit, interior, wholeness
+from layerfusion.evaluation.measures import auc, colour_gain, fit, interior, lost, wholeness
 from layerfusion.evaluation.priors import observe_priors
 from layerfusion.method import AttentionPriors, LayerFusionConfig, resolve_structure_layer
 from layerfusion.method.blending import soft_mask
@@ -54,12 +54,14 @@ class BlendScore:
     Attributes:
         wholeness: Of its blended pictures, the mean.
         light: Slope of the subjects' colour gains on those under the paper's configuration: 1 is the same light.
+        lost: Share of the foregrounds that have lost their subject, which without blending they have.
     """
 
     name: str
     config: LayerFusionConfig
     wholeness: float
     light: float
+    lost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ def candidates(paper: LayerFusionConfig, mask_range: tuple[float, float]) -> dic
         f"mask_range {mask_range}, align 0.5": replace(ranged, align=0.5),
         "detail 1": detail,
         "detail 1, align 0.25": replace(detail, align=0.25),
+        "detail 1, blended from 20% on": replace(detail, blend_range=(0.2, 1.0)),
     }
 
 
@@ -242,13 +245,18 @@ def calibrate(
         _, pictures = _generate(pipeline, pairs, config, seed, batch)
         gains = _gains(pictures, unlit)
         papers_gains = papers_gains if blends else gains
-        blends.append(BlendScore(name, config, _wholeness(pictures), fit(papers_gains, gains).slope))
+        gone = lost(pictures["foreground"][:, 3].numpy(), unlit[:, 3].numpy())
+        blends.append(BlendScore(name, config, _wholeness(pictures), fit(papers_gains, gains).slope, gone.mean()))
     return Calibration(score_layers(observed, structure), structure, ranges, blends, choose_blend(blends))
 
 
 def choose_blend(blends: Sequence[BlendScore]) -> BlendScore:
-    """The first of those as whole as the most whole (to `TIE`) that keep the light; the first of all if none does."""
+    """The first of those as whole as the most whole (to `TIE`) that keep the light; the first of all if none does.
+
+    Of these, only those that lose the fewest subjects: a subject that is lost is in no mean of the others' wholeness.
+    """
     lit = [each for each in blends if each.light >= LIGHT_KEPT and np.isfinite(each.wholeness)]
+    lit = [each for each in lit if each.lost == min(other.lost for other in lit)]
     best = max((each.wholeness for each in lit), default=np.nan)
     return next((each for each in lit if each.wholeness >= best - TIE), blends[0])
 
@@ -315,9 +323,14 @@ def report(found: Calibration) -> str:
     best = min(found.ranges, key=lambda each: found.ranges[each])
     for (low, high), error in found.ranges.items():
         lines.append(f"{'*' if (low, high) == best else ' '} {f'{low:g} to {high:g}':<18} {error:.3f}")
-    lines += ["", "wholeness of the blended subject, and how much of the light of the paper's blend it keeps", ""]
+    lines += [
+        "",
+        "wholeness of the blended subject, how much of the light of the paper's blend it keeps, subjects lost",
+        "",
+    ]
     for blend in found.blends:
         lines.append(
-            f"{'*' if blend is found.choice else ' '} {blend.name:<36} {blend.wholeness:.3f}  {blend.light:.2f}"
+            f"{'*' if blend is found.choice else ' '} {blend.name:<36} {blend.wholeness:.3f}  {blend.light:.2f}  "
+            f"{blend.lost:.0%}"
         )
     return "\n".join([*lines, "", f"choice: structure layer {layer}, sign {sign:+d}; {found.choice.name}"])

@@ -156,6 +156,19 @@ def auc(scores: np.ndarray, inside: np.ndarray) -> float:
     return float((ranks[inside].sum() - n * (n + 1) / 2) / (n * m))
 
 
+def lost(alphas: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """Of which subjects less than a tenth of the area is there that the same have without blending.
+
+    Args:
+        alphas, alone: (N, H, W) in [0, 1]; a pixel is the subject's where it is above one half.
+
+    Returns:
+        (N,) bool.
+    """
+    area, of_alone = ((alpha > 0.5).sum((1, 2)) for alpha in (alphas, alone))
+    return 10 * area < of_alone
+
+
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two alphas, cut at one half; 0 where both are empty."""
     a, b = a > 0.5, b > 0.5
