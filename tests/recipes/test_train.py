@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from layerfusion import LayerFusionPipeline
 from layerfusion.errors import LayerFusionError
 from layerfusion.models import load_pipeline
 from recipes.mini.train.autoencoder import build_autoencoder, train_autoencoder
-from recipes.mini.train.base import build_unet, load_base, odds_of, train_base
+from recipes.mini.train.base import SHARES, build_unet, draw, load_base, odds_of, train_base
 from recipes.mini.train.data import Pictures, over_grey
 from recipes.mini.train.decoder import texture_loss, train_decoder
 from recipes.mini.train.export import export
@@ -127,6 +128,13 @@ def test_the_exported_lora_makes_the_few_step_form(run: Path) -> None:
 def test_different_things_together_are_drawn_twice_as_often() -> None:
     odds = odds_of(["a fox in a cave", "two foxes in a cave", "a fox and a dog in a cave", "a cave"])
     assert odds.tolist() == pytest.approx([0.2, 0.2, 0.4, 0.2])
+    even = np.full(4, 0.25)
+    odds = {"composite": odds, "background": even, "foreground": even}
+    drawn = Counter(draw(odds, 10_000, np.random.default_rng(0)))
+    of = {kind: sum(n for (each, _), n in drawn.items() if each == kind) for kind in SHARES}
+    assert of == pytest.approx({kind: 10_000 * share for kind, share in SHARES.items()}, rel=0.1)
+    assert drawn["composite", 2] / of["composite"] == pytest.approx(0.4, rel=0.1)
+    assert drawn["background", 2] / of["background"] == pytest.approx(0.25, rel=0.1)
 
 
 def test_consistency_is_what_the_sampler_takes_it_for() -> None:

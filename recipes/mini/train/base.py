@@ -117,6 +117,16 @@ def odds_of(captions: list[str]) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
+def draw(odds: dict[str, NDArray[np.float64]], count: int, generator: np.random.Generator) -> list[tuple[str, int]]:
+    """(kind, index) of `count` pictures: the kinds by their `SHARES`, the pictures of each by its odds."""
+    counts = generator.multinomial(count, list(SHARES.values()))
+    return [
+        (kind, int(i))
+        for kind, several in zip(SHARES, counts, strict=True)
+        for i in generator.choice(len(odds[kind]), several, p=odds[kind])
+    ]
+
+
 def train_base(settings: Settings, run: Path, device: torch.device, images: int) -> None:
     """Train the base on cached latents of all kinds; checkpoint, log and sheets lie in `run`."""
     prepare_tokenizer(run)
@@ -137,9 +147,7 @@ def train_base(settings: Settings, run: Path, device: torch.device, images: int)
     for step, due in loop.steps():
         if due:
             _show(settings, run, loop, modules, run / f"base-{step:06d}.png")
-        chosen = []
-        for kind, count in zip(SHARES, generator.multinomial(settings.unet_batch, list(SHARES.values())), strict=True):
-            chosen += [(kind, int(i)) for i in generator.choice(len(latents[kind]), count, p=odds[kind])]
+        chosen = draw(odds, settings.unet_batch, generator)
         batch = torch.stack(
             [(marked if kind == "foreground" and i % 2 else latents[kind])[i] for kind, i in chosen]
         ).to(device, torch.float32)
