@@ -27,7 +27,11 @@ from recipes.mini.world.vocabulary import for_model
 CARD = Path(__file__).with_name("card.md")
 # The choice of docs/frontier.md: subjects whole, and in the light. Blended from the first step on, faint ones get lost.
 CONFIG = replace(
-    LayerFusionConfig().with_harmony(0.5), blend_range=(0.2, 1.0), prior_range=(0.0, 0.3), guidance_range=(0.0, 0.6)
+    LayerFusionConfig().with_harmony(0.5),
+    align=0.15,
+    blend_range=(0.2, 1.0),
+    prior_range=(0.0, 0.3),
+    guidance_range=(0.0, 0.6),
 )
 PASSES = 1  # of the transparent decoder; with the ranges above, the choice of docs/speed.md
 
