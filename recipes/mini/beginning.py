@@ -94,8 +94,10 @@ def main() -> None:
     machine = conditions()
     rows = run(pipe, world, ready_probe(world, args.probe)[0], args.batch)
     with atomic_write(PAGE) as temporary:
-        temporary.write_text(json.dumps({"conditions": machine, "cases": len(cases_of(world)), "rows": rows}, indent=1))
-    print(json.dumps(rows, indent=1))
+        temporary.write_text(
+            json.dumps({"conditions": machine, "cases": len(cases_of(world)), "rows": rows}, indent=1) + "\n"
+        )
+    print(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
