@@ -97,7 +97,7 @@ def main() -> None:
         temporary.write_text(
             json.dumps({"conditions": machine, "cases": len(cases_of(world)), "rows": rows}, indent=1) + "\n"
         )
-    print(json.dumps(rows, indent=1) + "\n")
+    print(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":
