@@ -43,8 +43,8 @@ class LayerFusionConfig:
         share_noise: One draw of noise for all streams of a triplet; off, one draw for each.
         guidance_range: The part of the run in which classifier-free guidance acts, as `blend_range`; outside it only
             the conditional halves are computed, half of the rows (Kynkäänniemi et al. 2024).
-        blend_range: The part of the run in which blending acts, as fractions of the steps: start ≤ i/n < end. Begun
-            later than with the first steps, whose masks are half noise, it loses no faint subject.
+        blend_range: The part of the run in which blending acts, as fractions of the steps: start ≤ i/n < end. In the
+            first steps masks are half noise; begun after them, blending loses fewer faint subjects.
         blocks: Glob patterns of the transformer blocks in which blending acts ("up_blocks.*"); "*" takes all.
     """
 
