@@ -70,8 +70,8 @@ def measure_offsets() -> dict[str, float]:
         return seconds(
             {
                 "no_foreground": lambda: linear(x),
-                "low_rank": lambda: low_rank.project("projection", linear, x, FOREGROUND_ROWS),
-                "fused": lambda: fused.project("projection", linear, x, FOREGROUND_ROWS),
+                "low_rank": lambda: low_rank()["projection"].project(linear, x, FOREGROUND_ROWS),
+                "fused": lambda: fused()["projection"].project(linear, x, FOREGROUND_ROWS),
             }
         )
 

@@ -187,6 +187,21 @@ def test_what_does_not_fit_gets_a_sentence(pipe):
             latents_of(given, background_control=control)
 
 
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"start": 0.9, "end": 0.1}, "0 ≤ start ≤ end ≤ 1"),
+        ({"start": -3.0}, "0 ≤ start ≤ end ≤ 1"),
+        ({"end": 9.0}, "0 ≤ start ≤ end ≤ 1"),
+        ({"start": float("nan")}, "0 ≤ start ≤ end ≤ 1"),
+        ({"scale": float("inf")}, "must be a finite number"),
+    ],
+)
+def test_a_control_is_strong_and_long_as_a_run_allows(settings, sentence):
+    with pytest.raises(LayerFusionError, match=sentence):
+        Control(picture(0), **settings)
+
+
 def test_controls_of_foregrounds_that_do_not_fit_get_a_sentence(pipe):
     one = Control(picture(0))
     with_one, without = Foreground("a fox", control=one), Foreground("a duck")

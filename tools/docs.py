@@ -24,11 +24,15 @@ from layerfusion.runs import Request
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+LINE = 160
+"""Longer signatures are shown an argument a line, without types."""
 BLOCK = re.compile(r"(<!-- generated: ([^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 PACKAGES = (
     "layerfusion",
     *(f"layerfusion.{name}" for name in ("runs", "models", "layers", "offsets", "transparency", "method")),
 )
+FUNCTIONS = {"reblending": ("reblend",), "threads": ("settle_threads",), "allocation": ("keep_freed_memory",)}
+"""Of modules that promise no more."""
 
 
 def main() -> int:
@@ -238,17 +242,17 @@ def footprint() -> str:
             "the package with its embedded model",
             f"{weights / 1e6:.0f} MB, and 2 GB of libraries (CPU build of torch)",
             "0.8 GB",
-            f"a few seconds on two CPU cores ({side}×{side}, {own.steps} steps); the command says how many",
+            f"a few seconds a triplet on two CPU cores ({side}×{side}, {own.steps} steps); the command says how many",
         ),
         (
             "SDXL on a CPU",
             "7 GB in half precision",
-            f"{sdxl['peak_rss_gib']} GiB at {size} in bfloat16",
+            f"{sdxl['peak_rss_gib']} GiB for one step at {size} in bfloat16, without text encoders and decoding",
             f"{sdxl['step_seconds']:.0f} s a step at {size} on two cores",
         ),
         ("SDXL on CUDA", "the same", "`--offload` chooses what lies on the GPU", "not measured here"),
     ]
-    return table(("", "disk", "memory", "time of a triplet"), rows)
+    return table(("", "disk", "memory", "time"), rows)
 
 
 def layer_speed() -> str:
@@ -284,13 +288,15 @@ def bench(name: str) -> dict[str, Any]:
 def api() -> str:
     """Every public name of the packages, with its signature and its docstring."""
     seen: set[str] = set()
-    return "\n".join(line for package in PACKAGES for line in package_lines(package, seen))
+    packages = {package: import_module(package).__all__ for package in PACKAGES}
+    packages |= {f"layerfusion.{name}": functions for name, functions in FUNCTIONS.items()}
+    return "\n".join(line for package in packages for line in package_lines(package, packages[package], seen))
 
 
-def package_lines(package: str, described_already: set[str]) -> Iterator[str]:
+def package_lines(package: str, names: Sequence[str], described_already: set[str]) -> Iterator[str]:
     module = import_module(package)
     yield f"## {package}\n\n{str(module.__doc__).splitlines()[0]}\n"
-    for name in module.__all__:
+    for name in names:
         thing = getattr(module, name)
         ours = getattr(thing, "__module__", "").startswith("layerfusion")
         if ours and (inspect.isclass(thing) or inspect.isfunction(thing)) and name not in described_already:
@@ -303,15 +309,32 @@ def described(name: str, thing: Any, level: str) -> Iterator[str]:
     plain = inspect.isclass(thing) and issubclass(thing, Exception)
     signature = inspect.Signature() if plain else inspect.signature(thing)
     shown = re.sub(r"\blayerfusion(\.\w+)*\.", "", str(signature))
-    if len(shown) > 400 or " at 0x" in shown:  # too much to read, or not the same twice: the names alone
+    if " at 0x" in shown:  # not the same twice: the names alone
         shown = f"({', '.join(signature.parameters)})"
+    elif len(shown) > LINE:
+        # Types are long where a union is spelled out; the docstring says them in words.
+        short = [str(each.replace(annotation=each.empty)) for each in signature.parameters.values()]
+        shown = "(\n" + "".join(f"    {each},\n" for each in short) + ")"
     yield f"{level} `{name}`\n\n```python\n{name}{shown}\n```\n\n{prose(inspect.getdoc(thing) or '')}\n"
     if inspect.isclass(thing):
-        for key, member in vars(thing).items():
-            member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
-            own = inspect.isfunction(member) and member.__module__.startswith("layerfusion")
-            if own and (not key.startswith("_") or key == "__call__") and member.__doc__:
+        for key, member in members(thing):
+            if isinstance(member, property):
+                yield f"#### `{name}.{key}`\n\n{prose(inspect.getdoc(member) or '')}\n"
+            else:
                 yield from described(f"{name}.{key}", member, "####")
+
+
+def members(of: type) -> Iterator[tuple[str, Any]]:
+    """Its public methods and properties that say what they do, its own first, then what our other classes give it."""
+    found: dict[str, Any] = {}
+    for base in of.__mro__:
+        for key, member in vars(base).items() if base.__module__.startswith("layerfusion") else ():
+            found.setdefault(key, member.__func__ if isinstance(member, classmethod | staticmethod) else member)
+    for key, member in found.items():
+        function = member.fget if isinstance(member, property) else member
+        own = inspect.isfunction(function) and function.__module__.startswith("layerfusion")
+        if own and (not key.startswith("_") or key == "__call__") and member.__doc__:
+            yield key, member
 
 
 def prose(docstring: str) -> str:

@@ -4,6 +4,7 @@ A ControlNet is a copy of ε's encoder and sees one stream at a time; what it ad
 anything is blended.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,13 +28,24 @@ class Control:
     Attributes:
         image: One, or one for each pair of prompts; resized to the run's size.
         scale: How strongly: a factor on what the ControlNet adds.
-        start, end: The part of the run in which it acts, as fractions of the steps.
+        start, end: The part of the run in which it acts, as fractions of the steps, 0 ≤ start ≤ end ≤ 1.
+
+    Raises:
+        LayerFusionError: the scale is no finite number, or start and end are no part of the run.
     """
 
     image: PipelineImageInput
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale):
+            raise LayerFusionError(f"the scale of a control is {self.scale}; it must be a finite number.")
+        if not 0 <= self.start <= self.end <= 1:
+            raise LayerFusionError(
+                f"start and end of a control are {self.start}, {self.end}; give 0 ≤ start ≤ end ≤ 1."
+            )
 
     def at(self, step: int, steps: int) -> float:
         """Its scale at a step (counted from 0) of `steps`."""

@@ -155,7 +155,7 @@ def decode_picture(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     def decode(dtype: torch.dtype) -> Tensor:
         return vae.decode(latents.to(dtype), return_dict=False)[0]
 
-    picture = decode_finite(vae, decode, widen=vae.dtype == torch.float16 and vae.config.force_upcast)
+    picture = run_finite(vae, decode, widen=vae.dtype == torch.float16 and vae.config.force_upcast)
     return (picture / 2 + 0.5).clamp(0, 1)
 
 
@@ -168,10 +168,10 @@ def decode_transparency(
     def decode(dtype: torch.dtype) -> Tensor:
         return decoder.estimate(picture.to(dtype), latents.to(dtype), passes)
 
-    return decode_finite(decoder, decode)
+    return run_finite(decoder, decode)
 
 
-def decode_finite(module: Any, run: Callable[[torch.dtype], Tensor], widen: bool = False) -> Tensor:
+def run_finite(module: Any, run: Callable[[torch.dtype], Tensor], widen: bool = False) -> Tensor:
     """run(dtype) in the module's own type; where that gives NaN or infinity, or with `widen`, in float32.
 
     The module is back in its own type afterwards. The result is float32.
@@ -182,7 +182,7 @@ def decode_finite(module: Any, run: Callable[[torch.dtype], Tensor], widen: bool
         if result.isfinite().all():
             return result
         if own != torch.float32:
-            logger.warning(f"{type(module).__name__} overflowed in {own}; decoding again in torch.float32.")
+            logger.warning(f"{type(module).__name__} overflowed in {own}; running it again in torch.float32.")
     if own != torch.float32:
         module.to(torch.float32)
         try:
@@ -191,4 +191,6 @@ def decode_finite(module: Any, run: Callable[[torch.dtype], Tensor], widen: bool
             module.to(own)
         if result.isfinite().all():
             return result
-    raise LayerFusionError("the picture is NaN after decoding, also in float32; check the model's weights.")
+    raise LayerFusionError(
+        f"{type(module).__name__} gives NaN, also in float32; check the model's weights, and what is given."
+    )

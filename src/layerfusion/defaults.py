@@ -4,9 +4,9 @@ A saved `LayerFusionPipeline` holds them in its `model_index.json`, under `defau
 may have them in a file `layerfusion.json` beside its `model_index.json`. Every key may be left out:
 
     {
-      "steps": 20,                      sampling steps
-      "guidance_scale": 3.0,            classifier-free guidance; 1 turns it off
-      "size": [128, 128],               width and height in pixels
+      "steps": 25,                      sampling steps
+      "guidance_scale": 7.0,            classifier-free guidance; 1 turns it off
+      "size": [1024, 1024],             width and height in pixels
       "negative_foreground": "",        what to steer the foreground away from
       "negative_background": "",        the same for background and blended picture
       "config": {"mask": "combined"},   switches of the method, as `LayerFusionConfig` names them

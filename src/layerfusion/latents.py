@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from layerfusion.decoding import decode_finite
+from layerfusion.decoding import run_finite
 from layerfusion.method.detail import Laid
 from layerfusion.transparency import TransparentEncoder, encode_transparent
 from layerfusion.transparency.padding import pad_rgb_batch
@@ -29,7 +29,7 @@ def encode_picture(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
     def encode(dtype: torch.dtype) -> Tensor:
         return vae.encode((2 * pictures - 1).to(dtype)).latent_dist.mode()
 
-    return scale_latents(vae, decode_finite(vae, encode, widen=_overflows(vae)))
+    return scale_latents(vae, run_finite(vae, encode, widen=_overflows(vae)))
 
 
 def encode_cutout(vae: AutoencoderKL, encoder: TransparentEncoder, pictures: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def encode_cutout(vae: AutoencoderKL, encoder: TransparentEncoder, pictures: Ten
     def encode(dtype: torch.dtype) -> Tensor:
         return encode_transparent(vae, encoder, pictures.to(dtype))
 
-    return decode_finite(vae, encode, widen=_overflows(vae))
+    return run_finite(vae, encode, widen=_overflows(vae))
 
 
 def encode_laid(vae: AutoencoderKL, scene: Tensor, known: Tensor) -> Laid:

@@ -14,7 +14,7 @@ class MemoryMixin:
     """The part of `LayerFusionPipeline` that decides where its weights lie."""
 
     def fuse_foreground(self) -> None:
-        """Keep ε_FG's projections as dense weights: faster, for the memory of one more copy of the projections."""
+        """Keep ε_FG's projections as dense weights: fewer products, for one more copy of them in memory."""
         pipe = cast(Any, self)
         pipe.foreground.fuse(pipe.unet)
 

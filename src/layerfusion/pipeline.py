@@ -221,7 +221,8 @@ class LayerFusionPipeline(
             foreground_image, background_image, blended_image: Given pictures, which come back as they are: an RGBA
                 cut-out, a photo without the subject, a photo with it; see `layerfusion.given.Pictures`.
             mask: White where the subject is in the blended picture, or may be in the background.
-            strength: Of a given foreground on a given background: how much of the run their blend is made anew.
+            strength: Of a given foreground on a given background: how much of the run their blend is made anew, in
+                (0, 1]; 0.7 where None.
             height, width: Multiples of `size_multiple`, in pixels; where None, a given picture's, else the model's own.
             num_inference_steps, guidance_scale: The model's own where None (`defaults`); guidance of every stream, of 1
                 or less turns it off.
@@ -245,7 +246,7 @@ class LayerFusionPipeline(
                 own where None.
             clean_alpha: Settle the floor and the ceiling of alpha (`layerfusion.transparency.settle_alpha`).
             return_premultiplied: Also return the foreground over mid-grey.
-            return_maps: Also return the priors and masks of every step and attention.
+            return_maps: Also return the priors and masks of every step and attention: `maps`, a list of `StepMaps`.
             callback_on_step_end: Called as callback(pipeline, step, timestep, {"latents": (S, B, 4, h, w)}), or one of
                 diffusers' callbacks. What it returns under a tensor's name takes its place; `pipeline._guidance_scale`
                 may be changed (at 1 or less, guidance ends), and setting `pipeline._interrupt` ends the run.
@@ -262,8 +263,17 @@ class LayerFusionPipeline(
         inputs = self.check_inputs(**{name: value for name, value in locals().items() if name in INPUTS})
         sampler = self.prepare(inputs, self.encode(inputs))
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        how = (output_type, inputs.transparency_passes, clean_alpha, return_premultiplied)
-        output = self.decode(sampler.latents, *how, sampler.held, sampler.places, sampler.maps, inputs.config.blend)
+        output = self.decode(
+            sampler.latents,
+            output_type,
+            inputs.transparency_passes,
+            clean_alpha,
+            return_premultiplied,
+            held=sampler.held,
+            places=sampler.places,
+            maps=sampler.maps,
+            own_pixels=inputs.config.blend,
+        )
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
     def check_inputs(self, **given: Any) -> Inputs:
@@ -340,10 +350,16 @@ class LayerFusionPipeline(
     ) -> LayerFusionOutput:
         """Latents (S, B, 4, h, w) of the foregrounds, the blended picture and the background → pictures.
 
-        One stream at a time, which bounds the memory. What a sampler has `held` comes back as given, its `places` are
-        where the foregrounds stand, and its `maps` come along. Components that are offloaded are sent away at the end.
-        `transparency_passes` are the model's own where None. With `own_pixels` the blended picture shows those of the
-        layers where one is given or placed, in the light of what was painted (`layerfusion.relighting.lay_in`).
+        One stream at a time, which bounds the memory. Components that are offloaded are sent away at the end.
+
+        Args:
+            latents: `Sampler.latents`, after the last step.
+            output_type, transparency_passes, clean_alpha, return_premultiplied: As in the call.
+            held, places: The sampler's: given pictures, which come back as given, and where foregrounds stand. Without
+                them given pictures are only what the model makes of them, and every foreground fills the frame.
+            maps: The sampler's, to come along with the pictures.
+            own_pixels: Where a layer is given or placed, show its own pixels in the blended picture, in the light of
+                what was painted (`layerfusion.relighting.lay_in`); the call does so where it blends.
         """
         if output_type == "latent":
             self.maybe_free_model_hooks()

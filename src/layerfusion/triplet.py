@@ -101,7 +101,7 @@ class Triplet:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Triplet":
-        """Read what `save` wrote.
+        """Read the pictures that `save` wrote; the subjects lie in the folder `layers`, for `LayerStack.open`.
 
         Raises:
             LayerFusionError: a picture is missing, no PNG, damaged, or too large.

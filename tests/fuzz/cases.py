@@ -140,7 +140,16 @@ def options(templates: Path, here: Path, rng: random.Random) -> list:
         "--model",
         "--count",
     )
-    named += ("--foreground-weights", "--transparent-decoder", "--device", "--dtype", "--offload", "--format", "--size")
+    named += (
+        "--foreground-weights",
+        "--transparent-decoder",
+        "--transparent-encoder",
+        "--device",
+        "--dtype",
+        "--offload",
+        "--format",
+        "--size",
+    )
     named += ("--out", "--from", "--negative-foreground", "--negative-background")
     prompts = [nasty(rng) if rng.random() < 0.2 else "a red fox", "a snowy forest"]
     given = ["--model", templates / "model", "--steps", "1"]

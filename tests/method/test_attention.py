@@ -344,6 +344,14 @@ def test_the_unet_is_left_as_it_was_found_also_after_an_exception(tiny, tiny_off
         raise ZeroDivisionError
     assert dict(unet.attn_processors) == processors
     assert not any(module._forward_pre_hooks for module in unet.modules())
+    with pytest.raises(LayerFusionError, match=r"take steps within `joint\.installed\(\)`"):
+        sample, conditions = unet_inputs(6)
+        joint.predict(
+            UNetPass(StreamLayout(batch=1, guidance=True), SIZE, torch.tensor([EOS])),
+            sample,
+            torch.tensor(500),
+            **conditions,
+        )
 
 
 def test_processors_that_would_not_be_honoured_are_refused():

@@ -73,12 +73,29 @@ def test_layerdiffuse_goes_on_top_of_a_plain_sdxl(saved: Path, monkeypatch: pyte
     )
     assert files.layout == "sdxl"
     assert files.variant == "fp16"
+    assert files.on_top is not None and files.on_top.transparent_encoder is None
     pipeline = load(files, torch.float32, torch.device("cpu"))
     assert isinstance(pipeline.scheduler, DPMSolverMultistepScheduler)
     assert pipeline.scheduler.config.use_karras_sigmas
     expected = tiny_pipeline().foreground
     for path in expected():
         torch.testing.assert_close(pipeline.foreground.delta(path), expected.delta(path), atol=1e-4, rtol=1e-3)
+
+
+def test_a_transparent_encoder_of_ones_own_goes_along(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from layerfusion.models.load import load
+
+    read_tiny_transparency(monkeypatch)
+    files = locate(
+        str(saved / "sdxl"),
+        foreground_weights=str(saved / "ld" / "ld_diffusers_sdxl_attn.safetensors"),
+        transparent_decoder=str(saved / "ld" / "ld_diffusers_sdxl_vae_transparent_decoder.safetensors"),
+        transparent_encoder=str(saved / "ld" / "ld_diffusers_sdxl_vae_transparent_encoder.safetensors"),
+    )
+    assert files.on_top is not None
+    assert files.describe()["transparent_encoder_fingerprint"] == fingerprint(files.on_top.transparent_encoder)
+    assert load(files, torch.float32, torch.device("cpu")).transparent_encoder is not None
+    refused("mini", "brings its own foreground weights and transparent VAE", "", "", "encoder.safetensors")
 
 
 @pytest.mark.parametrize(("dtype", "replaced"), [("float32", False), ("float16", True)])

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.runs.request import ON_TOP
 from layerfusion.serve.start import read_token, start
 from layerfusion.serve.worker import Worker
 from tests.serve.conftest import ASKED, Served, serving, settings_of
@@ -106,7 +107,7 @@ def test_no_path_of_a_client_is_ever_opened(served: Served, address: str) -> Non
     layer = {"picture": address, "name": "x"}
     answer = served.client.post("/v1/exports", json={"format": "png", "width": 8, "height": 8, "layers": [layer]})
     assert answer.status_code in (404, 422)
-    for field in ("model", "foreground_weights", "transparent_decoder", "device"):
+    for field in ("model", *ON_TOP, "device"):
         assert served.client.post("/v1/runs", json=ASKED | {field: address}).status_code == 422
 
 

@@ -1,4 +1,4 @@
-"""The paper's method, and nothing but it."""
+"""The paper's method, and what must act within the attention beside it."""
 
 from typing import TYPE_CHECKING
 

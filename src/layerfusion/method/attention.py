@@ -92,7 +92,7 @@ class JointAttention:
     structure_sign: int
     structure: Tensor | None = None
     current: UNetPass = field(init=False, repr=False)
-    processors: list["StreamProcessor"] = field(init=False, repr=False)
+    processors: list["StreamProcessor"] = field(init=False, repr=False, default_factory=list)
     # Inputs of the transformer block being computed: hidden states before any norm, and the prompt embeddings.
     block_inputs: tuple[Tensor, Tensor] = field(init=False, repr=False)
 
@@ -136,13 +136,20 @@ class JointAttention:
             for attention in adapted:
                 del attention.ip_adapters
             self.unet.set_attn_processor(found)
+            self.processors = []
 
     def _note_block_inputs(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hidden_states = args[0] if args else kwargs["hidden_states"]
         self.block_inputs = (hidden_states, split_pictures(kwargs["encoder_hidden_states"])[0])
 
     def predict(self, joint_pass: UNetPass, sample: Tensor, timestep: Tensor, **conditions: Any) -> Tensor:
-        """Call the UNet on the rows of `joint_pass.layout` and return the noise it predicts."""
+        """Call the UNet on the rows of `joint_pass.layout` and return the noise it predicts.
+
+        Raises:
+            LayerFusionError: the processors are not on the UNet.
+        """
+        if not self.processors:
+            raise LayerFusionError("the joint attention is not on the UNet; take steps within `joint.installed()`.")
         self.current = joint_pass
         prediction = self.unet(sample, timestep, return_dict=False, **conditions)[0]
         if joint_pass.blend:

@@ -82,7 +82,7 @@ def subject_mask(
 def trim_mask(mask: Float32[Tensor, "B 1 h w"], foreground: Float32[Tensor, "B C h w"]) -> Float32[Tensor, "B 1 h w"]:
     """m · max(q, m₀), the mask cut back to the outline of the subject.
 
-        q = d⁴ / (d⁴ + 4v²),     d² = |x̂_FG − b|²,     m₀: the least of m within `EDGE`
+        q = δ⁴ / (δ⁴ + 4v²),     δ² = |x̂_FG − b|²,     m₀: the least of m within `EDGE`
 
     b and v are mean and variance of x̂_FG outside the mask: of the backdrop that a foreground is generated on. The grids
     of attention are coarse, so that a mask reaches beyond the subject, and the detail there is that of the backdrop: a

@@ -98,7 +98,7 @@ class StreamLayout:
             blend, update, share: Whether the blended stream takes on the foregrounds' attention (Eq. 1), whether they
                 take on its own (Eq. 2), and whether blended and background share theirs.
         """
-        reads = {BLENDED: {*self.foregrounds[: len(self.foregrounds) * blend], *([BACKGROUND] if share else [])}}
+        reads = {BLENDED: {*(self.foregrounds if blend else ()), *([BACKGROUND] if share else ())}}
         reads[BACKGROUND] = {BLENDED} if share else set()
         reads |= {name: {BLENDED} if blend and update else set() for name in self.foregrounds}
         found: set[str] = set()

@@ -67,21 +67,28 @@ class ModelFiles:
         if self.on_top is not None:
             description["foreground_fingerprint"] = fingerprint(self.on_top.foreground)
             description["transparent_decoder_fingerprint"] = fingerprint(self.on_top.transparent_decoder)
+            if self.on_top.transparent_encoder is not None:
+                description["transparent_encoder_fingerprint"] = fingerprint(self.on_top.transparent_encoder)
         if self.few_step is not None:
             description["few_step_fingerprint"] = fingerprint(self.few_step)
         return description
 
 
 def locate(
-    model: str, foreground_weights: str | None = None, transparent_decoder: str | None = None, few_step: bool = False
+    model: str,
+    foreground_weights: str | None = None,
+    transparent_decoder: str | None = None,
+    transparent_encoder: str | None = None,
+    few_step: bool = False,
 ) -> ModelFiles:
     """Find a model, and download what is not on this machine.
 
     Args:
         model: The name of a preset; a folder that a `LayerFusionPipeline` or an SDXL pipeline was saved to; an SDXL
             checkpoint (`.safetensors`); or a repository of the hub, `owner/name`.
-        foreground_weights, transparent_decoder: For SDXL: LayerDiffuse's files, or others of the same form; a file or
-            `owner/name:file.safetensors`. The published ones where None.
+        foreground_weights, transparent_decoder, transparent_encoder: For SDXL: LayerDiffuse's files, or others of the
+            same form; a file or `owner/name:file.safetensors`. The published ones where None; but the published encoder
+            goes with the published decoder alone.
         few_step: Find its few-step LoRA too.
 
     Raises:
@@ -92,9 +99,9 @@ def locate(
     layout = _layout(path)
     defaults = read_defaults(path, preset.defaults) if path.is_dir() else preset.defaults
     if layout == "layerfusion":
-        if foreground_weights or transparent_decoder:
+        if foreground_weights or transparent_decoder or transparent_encoder:
             raise LayerFusionError(
-                f"{model} brings its own foreground weights and transparent decoder; leave these options out."
+                f"{model} brings its own foreground weights and transparent VAE; leave these options out."
             )
         lora = path / FEW_STEP if few_step else None
         if lora is not None and not lora.is_file():
@@ -103,7 +110,7 @@ def locate(
 
     from layerfusion.weights import find_weights
 
-    encoder = preset.transparent_encoder if transparent_decoder is None else None
+    encoder = transparent_encoder or (preset.transparent_encoder if transparent_decoder is None else None)
     return ModelFiles(
         model,
         layout,

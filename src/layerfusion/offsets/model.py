@@ -144,11 +144,6 @@ class ForegroundOffsets(ModelMixin, ConfigMixin):
             name.removeprefix(f"{path}."): each for name, each in self._offsets.items() if name.startswith(f"{path}.")
         }
 
-    def project(self, path: str, linear: nn.Module, x: Tensor, n_foreground: int) -> Tensor:
-        """`Offset.project` of the projection at `path` in the UNet; linear(x) where it has no offset."""
-        offset = self._offsets.get(path)
-        return linear(x) if offset is None else offset.project(linear, x, n_foreground)
-
     def prepare(self, unet: UNet2DConditionModel) -> None:
         """Make sure, before a run, that these offsets and this UNet go together as they stand now.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import layerfusion
 from layerfusion.errors import LayerFusionError, shown
 from layerfusion.files import at_home, look, open_file
-from layerfusion.runs.request import Request
+from layerfusion.runs.request import ON_TOP, Request
 
 if TYPE_CHECKING:
     from PIL import PngImagePlugin
@@ -34,7 +34,8 @@ class ModelDescription:
         fingerprint: Of its files; "" where it is not known.
         revision: The hub's commit, of a model from there.
         few_step_fingerprint: Of the few-step LoRA, where it is in use.
-        foreground_fingerprint, transparent_decoder_fingerprint: Of the files put on top of an SDXL.
+        foreground_fingerprint, transparent_decoder_fingerprint, transparent_encoder_fingerprint: Of the files put on
+            top of an SDXL.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ModelDescription:
     few_step_fingerprint: str | None = None
     foreground_fingerprint: str | None = None
     transparent_decoder_fingerprint: str | None = None
+    transparent_encoder_fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def requested(given: dict[str, Any], record: Record | None = None, called: Calla
         _check_is_here(record.request, called("model"))
     if given.get("model", values.get("model")) != values.get("model"):
         # The files that went on top of that model do not belong on this one.
-        values |= {"foreground_weights": None, "transparent_decoder": None}
+        values |= dict.fromkeys(ON_TOP)
     if known := values.get("fingerprints"):
         # A picture given anew is another one.
         values["fingerprints"] = {name: one for name, one in known.items() if name.split(".")[0] not in given} or None
@@ -177,7 +179,7 @@ def _check_is_here(request: Request, option: str) -> None:
     from layerfusion.models.locate import here
     from layerfusion.models.presets import PRESETS
 
-    weights = [name for name in (request.foreground_weights, request.transparent_decoder) if name is not None]
+    weights = [name for name in request.on_top().values() if name is not None]
     fetched = [name for name in weights if look(at_home(name)) is None]
     if request.model not in PRESETS and here(request.model) is None:
         fetched.insert(0, request.model)

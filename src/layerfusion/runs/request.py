@@ -20,6 +20,8 @@ from layerfusion.runs.foregrounds import MAX_SEED, AskedForeground, complaint_of
 MAX_TEXT = 10_000  # characters of a prompt; a model reads about 300
 Offload = Literal["none", "model", "sequential", "group"]
 DType = Literal["float32", "float16", "bfloat16"]
+ON_TOP = ("foreground_weights", "transparent_decoder", "transparent_encoder")
+"""The fields that name LayerDiffuse's files, which go on top of an SDXL."""
 Panel = Literal["Output", "Pictures", "Sampling", "Model", "Method"]
 
 
@@ -125,6 +127,9 @@ class Request(BaseModel):
         "For an SDXL: LayerDiffuse's offsets, a file or repository:file.", "Model", min_length=1
     )
     transparent_decoder: str | None = asked("For an SDXL: LayerDiffuse's transparent decoder.", "Model", min_length=1)
+    transparent_encoder: str | None = asked(
+        "For an SDXL: LayerDiffuse's transparent encoder, for given cut-outs.", "Model", min_length=1
+    )
     device: str | None = asked("cuda, cuda:1, mps or cpu; the best there is where not given.", "Model")
     dtype: DType | None = asked("Type of the weights; float16 on CUDA and float32 elsewhere where not given.", "Model")
     offload: Offload | None = asked(
@@ -178,6 +183,10 @@ class Request(BaseModel):
         """Whether there are several foregrounds, or one with a place: each then has layers of its own."""
         each = self.foregrounds or []
         return len(each) > 1 or any(one.box is not None or one.flip for one in each)
+
+    def on_top(self) -> dict[str, str | None]:
+        """LayerDiffuse's files, by the field that names each."""
+        return {name: getattr(self, name) for name in ON_TOP}
 
     @property
     def subjects(self) -> int:

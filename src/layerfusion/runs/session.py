@@ -60,7 +60,7 @@ class Session:
             # The run was made on a GPU; here there is nothing to offload from.
             offload = "none"
         listener(Progress("loading"))
-        files = locate(request.model, request.foreground_weights, request.transparent_decoder, request.fast)
+        files = locate(request.model, **request.on_top(), few_step=request.fast)
         pipeline = load(files, dtype, device, offload)
         pipeline.set_progress_bar_config(disable=True)
         session = cls(

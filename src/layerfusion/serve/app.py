@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> Service:
     settings.uploads.mkdir(parents=True, exist_ok=True)
     app.settings, app.store = settings, Store(settings.database)
     app.watch = Watch(app.store)
-    app.model = locate(asked.model, asked.foreground_weights, asked.transparent_decoder)
+    app.model = locate(asked.model, **asked.on_top())
     app.vocabulary = read_vocabulary(app.model.path) if app.model.path.is_dir() else None
     app.registry, app.heavy, app.reading = CollectorRegistry(), asyncio.Semaphore(2), asyncio.Semaphore(8)
     app.registry.register(health.QueueCollector(app))

@@ -32,7 +32,7 @@ def start(settings: Settings, host: str, port: int, say: Callable[[str], None], 
         raise LayerFusionError("the service needs packages that are missing; run: pip install 'layerfusion[studio]'.")
     from layerfusion.serve import supervisor
 
-    locate(settings.asked.model, settings.asked.foreground_weights, settings.asked.transparent_decoder)
+    locate(settings.asked.model, **settings.asked.on_top())
     listening = _bind(host, port, settings.token)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     say(address)

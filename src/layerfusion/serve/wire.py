@@ -18,12 +18,12 @@ from layerfusion.layers.composite import Blend
 from layerfusion.layers.limits import size_of
 from layerfusion.runs import Record, Request
 from layerfusion.runs.record import RECORD_FILE
-from layerfusion.runs.request import AskedForeground
+from layerfusion.runs.request import ON_TOP, AskedForeground
 from layerfusion.serve.settings import Settings
 from layerfusion.serve.store import Moment, Run, State
 
 # What a request says for the command alone, or the server decides for every client.
-OF_THE_SERVER = {"model", "foreground_weights", "transparent_decoder", "device", "dtype", "offload"}
+OF_THE_SERVER = {"model", *ON_TOP, "device", "dtype", "offload"}
 OF_THE_COMMAND = {"count", "batch_size", "fingerprints"}
 # They name files of the machine, which no client may: a client names uploads instead.
 PICTURES = ("foreground_image", "background_image", "blended_image", "mask_image")
