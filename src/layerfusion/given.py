@@ -15,9 +15,9 @@ from layerfusion.errors import LayerFusionError
 
 Picture = PIL.Image.Image | np.ndarray | Tensor
 Pictures = Picture | Sequence[Picture | None]
-"""Given pictures: a PIL picture, an array (H, W, C) or a tensor (C, H, W), uint8 or floats in [0, 1], with 4 channels for
-a foreground (straight alpha), 3 for a background or a blended picture, 1 for a mask; or a list of them, one for each
-pair of prompts, with None for a pair that has none."""
+"""Given pictures: a PIL picture, an array (H, W, C) or a tensor (C, H, W), uint8 or floats in [0, 1], with 4 channels
+for a foreground (straight alpha), 3 for a background or a blended picture, 1 for a mask; or a list of them, one for
+each pair of prompts, with None for a pair that has none."""
 
 CHANNELS = {"foreground": 4, "background": 3, "blended": 3, "mask": 1}
 MODES = {4: "RGBA", 3: "RGB", 1: "L"}
