@@ -184,7 +184,7 @@ class Request(BaseModel):
         each = self.foregrounds or []
         return len(each) > 1 or any(one.box is not None or one.flip for one in each)
 
-    def on_top(self) -> dict[str, str | None]:
+    def on_top(self) -> dict[str, Any]:
         """LayerDiffuse's files, by the field that names each."""
         return {name: getattr(self, name) for name in ON_TOP}
 
