@@ -263,17 +263,9 @@ class LayerFusionPipeline(
         inputs = self.check_inputs(**{name: value for name, value in locals().items() if name in INPUTS})
         sampler = self.prepare(inputs, self.encode(inputs))
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
-        output = self.decode(
-            sampler.latents,
-            output_type,
-            inputs.transparency_passes,
-            clean_alpha,
-            return_premultiplied,
-            held=sampler.held,
-            places=sampler.places,
-            maps=sampler.maps,
-            own_pixels=inputs.config.blend,
-        )
+        how = (output_type, inputs.transparency_passes, clean_alpha, return_premultiplied)
+        run: dict[str, Any] = {"held": sampler.held, "places": sampler.places, "maps": sampler.maps}
+        output = self.decode(sampler.latents, *how, **run, own_pixels=inputs.config.blend)
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
     def check_inputs(self, **given: Any) -> Inputs:
