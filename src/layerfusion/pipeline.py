@@ -264,8 +264,7 @@ class LayerFusionPipeline(
         sampler = self.prepare(inputs, self.encode(inputs))
         self.denoise(sampler, callback_on_step_end, callback_on_step_end_tensor_inputs)
         how = (output_type, inputs.transparency_passes, clean_alpha, return_premultiplied)
-        run: dict[str, Any] = {"held": sampler.held, "places": sampler.places, "maps": sampler.maps}
-        output = self.decode(sampler.latents, *how, **run, own_pixels=inputs.config.blend)
+        output = self.decode(sampler.latents, *how, sampler.held, sampler.places, sampler.maps, inputs.config.blend)
         return output if return_dict else (output.foreground, output.background, output.blended, output.composite)
 
     def check_inputs(self, **given: Any) -> Inputs:
