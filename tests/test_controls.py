@@ -9,7 +9,17 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionXLControlNetPipeline, StableDiffusionXLPipeline
 
 from layerfusion import Control, Foreground, LayerFusionError, LayerFusionPipeline
-from tests.tiny import INDEPENDENT, PROMPTS, latents_of, quiet, seeded, tiny_components, tiny_foreground, tiny_pipeline
+from tests.tiny import (
+    INDEPENDENT,
+    PROMPTS,
+    latents_of,
+    quiet,
+    seeded,
+    tiny_components,
+    tiny_foreground,
+    tiny_pipeline,
+    tiny_transparent_encoder,
+)
 
 
 def picture(seed, size=64):
@@ -144,6 +154,28 @@ def test_the_prior_pass_follows_the_picture_too(pipe):
     )
     # From the same noise, the first prior pass differs by the control alone.
     assert (plain - controlled).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("controlled", ["foreground", "background"])
+@pytest.mark.parametrize("given", ["foreground_image", "background_image", "both", "blended_image"])
+def test_held_streams_follow_too_and_leave_their_rows(nets, given, controlled):
+    """A held stream has no unconditional half; in a batch whose triplets differ it has, and nothing else comes out."""
+    pipe = tiny_pipeline(controlnet=nets[0], transparent_encoder=tiny_transparent_encoder())
+    cutout = picture(4).convert("RGBA")
+    cutout.putalpha(PIL.Image.new("L", (64, 64)))
+    cutout.paste((200, 30, 30, 255), (16, 16, 48, 48))
+    held = {"foreground_image": cutout, "background_image": picture(5), "blended_image": picture(6)}
+    names = ("foreground_image", "background_image") if given == "both" else (given,)
+    control = {f"{controlled}_control": Control(picture(0))}
+
+    def latents(pairs, **pictures):
+        prompts = ([prompt] * pairs for prompt in PROMPTS)
+        return latents_of(pipe, *prompts, generator=[seeded(k) for k in range(pairs)], **control, **pictures)
+
+    alone = latents(1, **{name: held[name] for name in names})
+    beside = latents(2, **{name: [held[name], None] for name in names})
+    close(alone, beside[:, :1])
+    assert (alone - latents_of(pipe, generator=[seeded(0)], **{name: held[name] for name in names})).abs().max() > 0.01
 
 
 def test_a_batch_and_pairs(pipe):

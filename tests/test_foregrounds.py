@@ -1,5 +1,7 @@
 """Several foregrounds in the pipeline, on the tiny SDXL."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -178,12 +180,61 @@ def test_a_cutout_of_any_size_is_put_in_its_box(pipe):
         ({"foregrounds": [FOX] * 17}, "give 1 to 16"),
         ({"foregrounds": [[FOX], [FOX, BEAR]]}, "as many for each pair"),
         ({"foregrounds": ["a fox"]}, "give a list of Foreground"),
+        ({"foregrounds": FOX}, "give a list of Foreground"),
+        ({"foregrounds": [FOX, [BEAR]]}, "give a list of Foreground"),
+        ({"foregrounds": [FOX], "negative_foreground_prompt": ["x", "y"]}, "2 negative foreground prompts for 1 pairs"),
         ({"foregrounds": [FOX], "mask": picture(2)[..., 0]}, "beside mask"),
     ],
 )
 def test_contradictions_get_a_sentence(pipe, arguments, sentence):
     with pytest.raises(LayerFusionError, match=sentence):
         run(pipe, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"z": "front"}, "the z of 'a fox' is 'front'; give a number"),
+        ({"z": float("nan")}, "the z of 'a fox' is nan"),
+        ({"seed": 2**65}, "the seed of 'a fox' is"),
+        ({"box": 0.5}, "the box 0.5 has not four numbers"),
+        ({"box": "abcd"}, "the box 'abcd' has not four numbers"),
+    ],
+)
+def test_a_foreground_that_is_none_gets_a_sentence(values, sentence):
+    with pytest.raises(LayerFusionError, match=sentence):
+        Foreground("a fox", **values)
+
+
+def test_a_cutout_that_fills_the_frame_decides_the_size(pipe):
+    cutout = picture(1, 48, 40, alpha=True)
+    own = {"height": None, "width": None, "output_type": "pil"}
+    listed = run(pipe, [Foreground("a fox", cutout)], **own)
+    single = run(pipe, None, foreground_prompt="a fox", foreground_image=cutout, **own)
+    assert listed.blended[0].size == single.blended[0].size == (40, 48)
+    assert listed.blended[0].tobytes() == single.blended[0].tobytes()
+
+
+def test_negative_prompts_of_foregrounds_go_with_every_pair(pipe):
+    def latents(negative, foreground, scenes):
+        generator = [seeded(i) for i in range(len(scenes))]
+        output = run(
+            pipe,
+            [foreground],
+            background_prompt=scenes,
+            negative_foreground_prompt=negative,
+            generator=generator,
+            output_type="latent",
+        )
+        return output.foreground
+
+    scenes = ["a beach", "a pond"]
+    plain, told = latents(None, FOX, scenes), latents("orange", FOX, scenes)
+    assert (plain - told).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+    assert torch.equal(told, latents(["orange", "orange"], FOX, scenes))
+    assert torch.equal(told, latents(None, replace(FOX, negative_prompt="orange"), scenes))
+    mixed = latents(["orange", ""], FOX, scenes)
+    assert torch.equal(mixed[0], told[0]) and not torch.equal(mixed[1], told[1])
 
 
 def test_a_placed_subject_shows_its_own_pixels_in_the_blended_picture(pipe):

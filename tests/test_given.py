@@ -75,6 +75,8 @@ def test_what_is_contradictory_is_a_sentence(pictures, sentence):
         ({"foreground": PIL.Image.new("RGB", (8, 8))}, "has no transparency; cut its subject out first"),
         ({"foreground": RGB}, "the foreground is no picture of 4 channels"),
         ({"background": "photo.png"}, "the background is no picture of 3 channels"),
+        ({"background": PIL.Image.new("RGBA", (8, 8), (9, 9, 9, 200))}, "the background is transparent in places"),
+        ({"background": PIL.Image.new("F", (8, 8))}, "no agreed white"),
         ({"background": RGB + 1}, "values outside 0 to 1"),
         ({"background": RGB * float("nan")}, "values outside 0 to 1"),
         ({"background": [RGB, RGB], "foreground": [RGBA] * 3}, "there are 2 of the background for 3 pairs"),
@@ -84,6 +86,19 @@ def test_what_is_no_picture_is_a_sentence(pictures, sentence):
     with pytest.raises(LayerFusionError) as error:
         of(**pictures)
     assert sentence in str(error.value) and str(error.value).endswith(".")
+
+
+def test_files_are_read_as_the_command_reads_them():
+    """Turned as EXIF says, 16 bits scaled, a mask white where it is both white and there."""
+    upright = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8))
+    turned = upright.transpose(PIL.Image.Transpose.ROTATE_90)
+    turned.getexif()[0x0112] = 6
+    assert torch.equal(of(background=turned).background[0], of(background=upright).background[0])
+    deep = PIL.Image.fromarray(np.full((8, 12), 32768, np.uint16))
+    assert of(background=deep).background[0].max() == pytest.approx(0.5, abs=0.01)
+    mask = PIL.Image.new("RGBA", (12, 8), (255, 255, 255, 0))
+    mask.paste((255, 255, 255, 255), (0, 0, 6, 8))
+    assert of(background=RGB, mask=mask).mask[0].mean() == 0.5
 
 
 def test_a_model_without_transparency_says_what_it_lacks():

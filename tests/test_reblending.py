@@ -79,6 +79,20 @@ def test_every_subject_keeps_its_order_and_hidden_layers_stay(pipe):
     assert [layer.name for layer in alone if layer.visible] == ["background", "shadow", "light", "fox"]
 
 
+def test_subjects_of_one_group_keep_their_own_pixels(pipe):
+    """As where a layer was put into a subject's group in a drawing program."""
+    stack = stack_of("fox", "bear")
+    own = replace(stack["fox"], name="fox (unlit)", visible=False)
+    stack.layers[:] = [replace(layer, group=None if layer.name == "background" else "g") for layer in (*stack, own)]
+    given = {name: stack[name].pixels for name in ("fox", "bear")}
+    blended = again(pipe, stack, ("a fox", "a bear"))
+    for name, pixels in given.items():
+        assert np.array_equal(blended[f"{name} (unlit)"].pixels, pixels)
+    renamed = stack_of("fox")
+    renamed.layers[1:] = [replace(renamed["fox"], name="Reineke", group="g"), replace(own, group="g")]
+    assert np.array_equal(again(pipe, renamed)["Reineke (unlit)"].pixels, own.pixels)
+
+
 def test_a_relit_subject_adds_up_with_its_unlit_one(pipe):
     """An own layer that is moved to the canvas's place is lit as the canvas is."""
     blended = again(pipe, stack_of("fox"))

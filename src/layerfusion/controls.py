@@ -134,18 +134,18 @@ class Controls:
             (rows, channels, …) each, 0 in the rows of streams that are not controlled; nothing where nothing acts.
         """
         names = [name for name in layout.names if name in self.streams]
-        places = [layout.names.index(name) for name in names]
         scales = [[each.at(step, steps) for each in self.streams[name]] for name in names]
         if not any(any(of_stream) for of_stream in scales):
             return []
 
         def controlled(rows: Tensor) -> Tensor:
-            return layout.split(rows)[places].flatten(0, 2)
+            return torch.cat([layout.stream(rows, name).flatten(0, 1) for name in names])
 
         def by_row(of_streams: list[Tensor]) -> Tensor:
             """(B or 1, …) of each controlled stream → (its rows, …)."""
-            stacked = torch.stack(of_streams)[:, None].to(sample)
-            return stacked.expand(-1, layout.halves, layout.batch, *stacked.shape[3:]).flatten(0, 2)
+            each = zip(names, of_streams, strict=True)
+            rows = [repeat_to(layout.batch, of).repeat(layout.halves_of(name), 1, 1, 1) for name, of in each]
+            return torch.cat(rows).to(sample)
 
         pictures: Any = [by_row(list(each)) for each in zip(*(self.images[name] for name in names), strict=True)]
         factors: Any = [
@@ -168,7 +168,9 @@ class Controls:
 
         def everywhere(residual: Tensor) -> Tensor:
             rows = residual.new_zeros(layout.rows, *residual.shape[1:])
-            layout.split(rows)[places] = residual.unflatten(0, (len(places), layout.halves, layout.batch))
+            pieces = residual.split([layout.halves_of(name) * layout.batch for name in names])
+            for name, piece in zip(names, pieces, strict=True):
+                layout.stream(rows, name).copy_(piece.unflatten(0, (-1, layout.batch)))
             return rows
 
         return [everywhere(residual) for residual in (*down, middle)]

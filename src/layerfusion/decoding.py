@@ -90,7 +90,8 @@ def decode_triplets(
     if held is not None:
         frames, pictures = held.laid_back(list(frames), pictures, vae, of_background)
     if len(frames) == 1 and places is None:
-        pictures["foreground"], pictures["premultiplied"] = frames[0], greys[0]
+        height, width = frames[0].shape[-2:]
+        pictures["foreground"], pictures["premultiplied"] = frames[0], greys[0][..., :height, :width]
         return pictures | _met([pictures["foreground"]], pictures, held, places, own_pixels)[0], []
     for index, frame in enumerate(frames):
         if places is not None:

@@ -1,10 +1,12 @@
 """One foreground of several: what it is, and where it stands in the scene."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, shown
 
 if TYPE_CHECKING:
     from layerfusion.controls import Control
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 MAX_FOREGROUNDS = 16
+MAX_SEED = 2**63 - 1
 SMALLEST_SIDE = 0.02  # of a box, as a fraction: less is no place for anything
 
 
@@ -32,7 +35,7 @@ class Foreground:
             its own frame, which goes into the box afterwards.
 
     Raises:
-        LayerFusionError: the prompt is empty, or the box is none.
+        LayerFusionError: the prompt is empty, the box is none, or z or seed is no number.
     """
 
     prompt: str
@@ -47,6 +50,10 @@ class Foreground:
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str) or not self.prompt.strip():
             raise LayerFusionError("a foreground's prompt is empty; say what to draw.")
+        if self.z is not None and not (isinstance(self.z, Real) and math.isfinite(self.z)):
+            raise LayerFusionError(f"the z of {self.prompt!r} is {shown(self.z)}; give a number.")
+        if self.seed is not None and not (isinstance(self.seed, int) and 0 <= self.seed <= MAX_SEED):
+            raise LayerFusionError(f"the seed of {self.prompt!r} is {shown(self.seed)}; give 0 to {MAX_SEED}.")
         if self.box is not None:
             object.__setattr__(self, "box", box_of(self.box))
 
@@ -62,6 +69,10 @@ def box_of(numbers: Sequence[float]) -> Box:
     Raises:
         LayerFusionError: it has not four numbers, reaches out of the scene, or has no room.
     """
+    if not isinstance(numbers, (tuple, list)) or not all(isinstance(number, Real) for number in numbers):
+        raise LayerFusionError(
+            f"the box {shown(numbers)} has not four numbers; give x, y, width and height as fractions."
+        )
     box = tuple(float(number) for number in numbers)
     told = f"the box {','.join(f'{number:g}' for number in box)}"
     if len(box) != 4:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
+from layerfusion.layers.pictures import pixels_of
 
 Picture = PIL.Image.Image | np.ndarray | Tensor
 Pictures = Picture | Sequence[Picture | None]
@@ -183,6 +184,19 @@ def pad_to(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.pad(picture, (0, width - picture.shape[-1], 0, height - picture.shape[-2]), mode="replicate")
 
 
+def from_rgba(pixels: np.ndarray, name: str, called: str) -> np.ndarray:
+    """Pixels (H, W, 4), uint8, as the given picture `name` has them; of a mask what is transparent is black.
+
+    Raises:
+        LayerFusionError: a picture that must be opaque is not; it is `called` so.
+    """
+    if name in ("background", "blended") and pixels[..., 3].min() < 255:
+        raise LayerFusionError(f"{called} is transparent in places; flatten it, or give it as a foreground.")
+    if name == "mask":
+        pixels = (pixels * (pixels[..., 3:] / 255)).round().astype(np.uint8)[..., :3]
+    return np.asarray(PIL.Image.fromarray(pixels).convert(MODES[CHANNELS[name]]))
+
+
 def _tensors(pictures: Pictures | None, name: str) -> list[Tensor | None]:
     if pictures is None:
         return []
@@ -197,7 +211,7 @@ def _tensor(picture: Any, name: str) -> Tensor:
     if isinstance(picture, PIL.Image.Image):
         if channels == 4 and not picture.has_transparency_data:
             raise LayerFusionError("the foreground has no transparency; cut its subject out first.")
-        picture = np.array(picture.convert(MODES[channels]))
+        picture = from_rgba(pixels_of(picture), name, f"the {name}")
     if isinstance(picture, np.ndarray):
         picture = torch.tensor(picture if picture.ndim == 3 else picture[..., None]).movedim(-1, 0)
     if not isinstance(picture, Tensor) or picture.ndim != 3 or picture.shape[0] != channels:

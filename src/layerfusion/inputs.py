@@ -3,20 +3,21 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import torch
 from diffusers.image_processor import PipelineImageInput
-from torch import Tensor
+from torch import Generator, Tensor
 
 from layerfusion.controls import Control, Controls, joined
 from layerfusion.defaults import Defaults, check_size
-from layerfusion.errors import LayerFusionError
+from layerfusion.errors import LayerFusionError, shown
 from layerfusion.foregrounds import MAX_FOREGROUNDS, Foreground, farthest_first
 from layerfusion.given import Given, Pictures, cutout_of, framed
 from layerfusion.method import LayerFusionConfig, StreamLayout, foreground_names
 from layerfusion.placing import Place, Places
-from layerfusion.prompts import Prompt, Prompts
+from layerfusion.prompts import Prompt, Prompts, as_list, repeat_to
 from layerfusion.sampling import Generators
 
 Foregrounds = Sequence[Foreground] | Sequence[Sequence[Foreground]]
@@ -101,8 +102,8 @@ class Inputs:
             LayerFusionError: a given picture cannot be read.
         """
         width, height = defaults.size or size
-        if (pictures := _given(given)).size is not None:
-            height, width = (-(-side // size_multiple) * size_multiple for side in pictures.size)
+        if (of_pictures := _size_of(given)) is not None:
+            height, width = (-(-side // size_multiple) * size_multiple for side in of_pictures)
         own: dict[str, Any] = {
             "width": width,
             "height": height,
@@ -125,7 +126,7 @@ class Inputs:
         given = _given({name: getattr(self, name) for name in GIVEN})
         if not self.subjects:
             return given
-        size = given.size or (self.height, self.width)
+        size = _size_of({name: getattr(self, name) for name in (*GIVEN, "foregrounds")}) or (self.height, self.width)
 
         def cutout(one: Foreground) -> Tensor | None:
             if one.image is None:
@@ -148,9 +149,13 @@ class Inputs:
         """What ε_FG is asked to draw, in each foreground stream."""
         if not self.subjects:
             return [self._prompts("foreground", self.foreground_eos)]
+        of_all = as_list(self.negative_foreground_prompt) or [""]
         prompts = []
         for stream in self.subjects:
-            negative = [_first(one.negative_prompt, self.negative_foreground_prompt) for _, one in stream]
+            own = [one.negative_prompt for _, one in stream]
+            pairs = max(len(own), len(of_all))
+            each = zip(repeat_to(pairs, own), repeat_to(pairs, of_all), strict=False)
+            negative = [theirs if mine is None else mine for mine, theirs in each]
             prompts.append(
                 Prompts("foreground", [one.prompt for _, one in stream], negative if any(negative) else None)
             )
@@ -230,6 +235,7 @@ class Inputs:
             size_multiple: Both sides must be multiples of it, in pixels.
             absent: The components that the pipeline was built without.
         """
+        self._check_types()
         self._check_foregrounds()
         self._check_components(absent)
         check_size(self.width, self.height, size_multiple)
@@ -242,7 +248,7 @@ class Inputs:
                     f"{self.width}x{self.height}; leave out the size, or resize the pictures."
                 )
         for prompts in (*self.foreground, self.background):
-            prompts.check()
+            prompts.check(self.pairs)
         counts = (self.foreground[0].count, self.background.count)
         if not set(counts) <= {1, self.pairs} or self.given.count not in (0, 1, self.pairs):
             pictures = f" and {self.given.count} given pictures" if self.given.count > 1 else ""
@@ -269,13 +275,29 @@ class Inputs:
         if self.transparency_passes not in (1, 8):
             raise LayerFusionError(f"transparency_passes is {self.transparency_passes}; give 1 or 8.")
 
+    def _check_types(self) -> None:
+        """Raise a LayerFusionError for what is no whole number, no configuration, or no control."""
+        for name in ("height", "width", "num_inference_steps", "num_images_per_prompt"):
+            if not isinstance(value := getattr(self, name), Integral):
+                raise LayerFusionError(f"{name} is {shown(value)}; give a whole number.")
+        if not isinstance(self.config, LayerFusionConfig):
+            raise LayerFusionError(
+                f"the config is a {type(self.config).__name__}; give a LayerFusionConfig (from_dict makes one)."
+            )
+        for name in ("foreground_control", "background_control"):
+            controls = getattr(self, name)
+            for one in controls if isinstance(controls, (list, tuple)) else [controls]:
+                if not isinstance(one, Control | None):
+                    raise LayerFusionError(f"{name} is a {type(one).__name__}; give a Control, or a list of them.")
+        generators = self.generator if isinstance(self.generator, list) else [self.generator]
+        if not all(isinstance(one, Generator | None) for one in generators):
+            raise LayerFusionError("the generator is none; give a torch.Generator, or a list of them.")
+
     def _check_foregrounds(self) -> None:
         """Raise a LayerFusionError for a list of foregrounds that is none, or beside what it takes the place of."""
         if self.foregrounds is None:
             return
         each = lists_of(self.foregrounds)
-        if not each or not all(isinstance(one, Foreground) for foregrounds in each for one in foregrounds):
-            raise LayerFusionError("foregrounds are none; give a list of Foreground, or one list for each pair.")
         if len({len(foregrounds) for foregrounds in each}) > 1 or not 1 <= len(each[0]) <= MAX_FOREGROUNDS:
             raise LayerFusionError(f"give 1 to {MAX_FOREGROUNDS} foregrounds, and as many for each pair.")
         if self.foreground_control is not None:
@@ -304,14 +326,16 @@ class Inputs:
 
 
 def lists_of(foregrounds: Foregrounds) -> list[list[Foreground]]:
-    """The list of foregrounds of each pair; a single list goes with every pair."""
-    nested = [one for one in foregrounds if not isinstance(one, Foreground)]
-    return [list(each) for each in nested] or [[one for one in foregrounds if isinstance(one, Foreground)]]
+    """The list of foregrounds of each pair; a single list goes with every pair.
 
-
-def _first(prompt: str | None, of_all: Prompt | None) -> str:
-    """A foreground's own negative prompt, or that of all."""
-    return prompt if prompt is not None else of_all if isinstance(of_all, str) else ""
+    Raises:
+        LayerFusionError: it is neither a list of foregrounds nor one of such lists.
+    """
+    lists = isinstance(foregrounds, (list, tuple)) and all(isinstance(one, (list, tuple)) for one in foregrounds)
+    each: Any = foregrounds if lists and foregrounds else [foregrounds]
+    if not all(isinstance(one, (list, tuple)) and all(isinstance(x, Foreground) for x in one) for one in each):
+        raise LayerFusionError("foregrounds are none; give a list of Foreground, or one list for each pair.")
+    return [list(one) for one in each]
 
 
 GIVEN = ("foreground_image", "background_image", "blended_image", "mask", "strength")
@@ -319,6 +343,19 @@ GIVEN = ("foreground_image", "background_image", "blended_image", "mask", "stren
 
 def _given(arguments: dict[str, Any]) -> Given:
     return Given.of(*(arguments.get(name) for name in GIVEN))
+
+
+def _size_of(arguments: dict[str, Any]) -> tuple[int, int] | None:
+    """(height, width) of what a call is given: of its pictures, or of a foreground's cut-out that fills the frame."""
+    foregrounds = arguments.get("foregrounds")
+    filling = [
+        one.image
+        for each in (lists_of(foregrounds) if foregrounds is not None else [])
+        for one in each
+        if one.image is not None and not one.is_placed
+    ]
+    size = _given(arguments).size
+    return size if size is not None or not filling else (int((s := cutout_of(filling[0]).shape)[1]), int(s[2]))
 
 
 INPUTS = tuple(field.name for field in fields(Inputs) if field.name != "distilled")

@@ -39,8 +39,16 @@ class Prompts:
         """How many prompts there are, N."""
         return len(as_list(self.prompt) or []) if self.prompt_embeds is None else len(self.prompt_embeds)
 
-    def check(self) -> None:
-        """Raise a LayerFusionError where a prompt is missing, empty or beside embeddings, or these are half."""
+    def check(self, pairs: int) -> None:
+        """Raise a LayerFusionError where a prompt is missing, empty or beside embeddings, or these are half.
+
+        Args:
+            pairs: Of prompts in the call: as many negative prompts there are, or one.
+        """
+        if (negatives := len(as_list(self.negative_prompt) or [""])) not in (1, pairs):
+            raise LayerFusionError(
+                f"there are {negatives} negative {self.name} prompts for {pairs} pairs; give as many, or one."
+            )
         if (self.prompt is None) == (self.prompt_embeds is None):
             raise LayerFusionError(f"give either {self.name}_prompt or {self.name}_prompt_embeds, and not both.")
         if self.negative_prompt is not None and self.negative_prompt_embeds is not None:
@@ -76,7 +84,7 @@ class Prompts:
         """The arguments of SDXL's `encode_prompt`, a single prompt or embedding repeated to `count`."""
         return {
             "prompt": repeat_to(count, as_list(self.prompt)),
-            "negative_prompt": self.negative_prompt,
+            "negative_prompt": repeat_to(count, as_list(self.negative_prompt)),
             "prompt_embeds": repeat_to(count, self.prompt_embeds),
             "pooled_prompt_embeds": repeat_to(count, self.pooled_prompt_embeds),
             "negative_prompt_embeds": repeat_to(count, self.negative_prompt_embeds),

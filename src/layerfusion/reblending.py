@@ -46,7 +46,8 @@ def subjects_of(stack: LayerStack) -> tuple[LayerStack, list[StackSubject]]:
     """What lies below every subject, and the subjects that are shown, from the farthest to the nearest.
 
     The lowest visible layer is the background. A subject is a visible layer of normal blend mode above it; its own
-    pixels are in the hidden layer of its group whose name ends with "(unlit)", if there is one.
+    pixels are in the hidden layer of its group that has its name and "(unlit)" after it, if there is one; of a subject
+    that is alone in its group, in the one that ends so.
 
     Raises:
         LayerFusionError: there is no background or no subject.
@@ -57,15 +58,22 @@ def subjects_of(stack: LayerStack) -> tuple[LayerStack, list[StackSubject]]:
     background, *rest = shown
     subjects, taken = [], {layer.group for layer in rest}
     for number, layer in enumerate(rest, start=1):
-        own = [
-            one for one in stack if one.name.endswith(UNLIT) and one.group == layer.group and layer.group is not None
-        ]
+        own = _unlit_of(layer, stack, alone=[one.group for one in rest].count(layer.group) == 1)
         free = next(name for n in range(number, number + 1000) if (name := f"subject {n}") not in taken)
         taken.add(free)
         # It lies where the shown one does, also if that was moved alone.
-        unlit = replace(own[0], placement=layer.placement, opacity=layer.opacity) if own else layer
+        unlit = layer if own is None else replace(own, placement=layer.placement, opacity=layer.opacity)
         subjects.append(StackSubject(layer, unlit, layer.group or free))
     return LayerStack(*stack.size, [background]), subjects
+
+
+def _unlit_of(layer: Layer, stack: LayerStack, alone: bool) -> Layer | None:
+    """A subject's own pixels: by its name, or, where it was renamed and is alone in its group, by the group."""
+    if layer.group is None:
+        return None
+    unlit = [one for one in stack if one.group == layer.group and one.name.endswith(UNLIT)]
+    named = [one for one in unlit if one.name == f"{layer.name}{UNLIT}"]
+    return next(iter(named or (unlit if alone else [])), None)
 
 
 @torch.no_grad()

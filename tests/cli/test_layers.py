@@ -120,6 +120,8 @@ def test_show_says_how_a_layer_is_placed(triplet: Path, tmp_path: Path) -> None:
         (["edit", "{fox}", "--layer", "1", "--rotate", "inf", "--out", "{tmp}/a"], "give a finite number"),
         (["edit", "{fox}", "--layer", "1", "--picture", "{tmp}/old.psd", "--out", "{tmp}/a"], "is not a PNG or JPEG"),
         (["export", "{fox}", "--to", "{tmp}/a.psd", "--to", "{tmp}/a.gif"], "ends in no format"),
+        (["export", "{fox}", "--to", "{tmp}/a.psd", "--to", "{tmp}/./a.psd"], "are one place, or one in the other"),
+        (["export", "{fox}", "--to", "{tmp}/nest", "--to", "{tmp}/nest/a.psd"], "are one place, or one in the other"),
         (["export", "{fox}", "--to", "{tmp}/a.psd", "--to", "{tmp}/" + "x" * 300], "cannot be used"),
         (["show", "{fox}", "--picture", "{tmp}/sheet.txt"], "end it in .png"),
         (["edit", "{fox}", "--layer", "9", "--out", "{tmp}/a"], "There is no layer 9"),

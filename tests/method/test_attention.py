@@ -354,6 +354,18 @@ def test_the_unet_is_left_as_it_was_found_also_after_an_exception(tiny, tiny_off
         )
 
 
+def test_a_unet_in_use_says_so(tiny, tiny_offsets):
+    unet = tiny["unet"]
+    first, second = (
+        JointAttention(unet, tiny_offsets, LayerFusionConfig(), resolve_structure_layer(unet, None), 1) for _ in "ab"
+    )
+    with first.installed():
+        processors = dict(unet.attn_processors)
+        with pytest.raises(LayerFusionError, match="in use by another run"), second.installed():
+            pass
+        assert dict(unet.attn_processors) == processors
+
+
 def test_processors_that_would_not_be_honoured_are_refused():
     unet = tiny_unet()
     joint = JointAttention(unet, tiny_foreground(unet), LayerFusionConfig(), resolve_structure_layer(unet, None), 1)

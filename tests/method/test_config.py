@@ -65,6 +65,20 @@ def test_bad_values_get_a_sentence(values, sentence):
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"blocks": "up_blocks.*"}, "blocks is 'up_blocks.*'; give a tuple."),
+        ({"blend_range": 0.5}, "blend_range is 0.5; give a tuple."),
+        ({"boundary": "10"}, "boundary is '10'; give a number."),
+    ],
+)
+def test_what_is_of_another_kind_gets_a_sentence(values, sentence):
+    with pytest.raises(LayerFusionError) as error:
+        LayerFusionConfig(**values)
+    assert str(error.value) == sentence
+
+
 def test_the_dial_goes_from_the_foregrounds_colours_to_the_scenes_light():
     own = LayerFusionConfig(boundary=4.0, mask="self")
     settings = [own.with_harmony(h / 8) for h in range(9)]

@@ -17,7 +17,7 @@ from layerfusion.layers import Affine
 from layerfusion.prompts import Conditions
 from layerfusion.runs import Progress, Record, Request, Session, Target, generate
 from layerfusion.runs.pictures import asked_of_the_pipeline
-from layerfusion.runs.record import requested
+from layerfusion.runs.record import ModelDescription, requested
 from tests.models.tiny_files import tiny_pipeline
 
 
@@ -137,6 +137,32 @@ def test_exact_is_all_of_the_steps_and_all_of_the_passes(request_: Request, sess
     record = Record(completed, saver.model, {})
     again, otherwise = (saver.completed(requested(given, record)) for given in ({}, {"exact": True}))
     assert (again.transparency_passes, otherwise.transparency_passes) == (1, 8)
+
+
+def test_few_steps_are_asked_for_beside_a_record_and_left_again(request_: Request) -> None:
+    slow = Record(request_.model_copy(update={"steps": 20, "guidance_scale": 2.5}), ModelDescription("mini"), {})
+    fast = requested({"fast": True}, slow)
+    assert (fast.fast, fast.steps, fast.guidance_scale) == (True, None, None)
+    assert requested({"fast": True, "steps": 4}, slow).steps == 4
+    again = requested({}, Record(fast.model_copy(update={"steps": 6, "guidance_scale": 1.0}), slow.model, {}))
+    assert (again.fast, again.steps) == (True, 6)
+    assert requested({"fast": False}, Record(again, slow.model, {})).steps is None
+
+
+def test_prompts_beside_a_record_take_the_place_of_its_foregrounds(request_: Request) -> None:
+    single = Record(request_, ModelDescription("mini"), {})
+    two = requested({"foregrounds": [{"prompt": "a snowman"}, {"prompt": "a penguin"}]}, single)
+    assert two.foreground_prompt == "a snowman and a penguin"
+    several = Record(two, ModelDescription("mini"), {})
+    assert requested({"foreground_prompt": "a butterfly"}, several).foregrounds is None
+    assert requested({"background_prompt": "a pond"}, several).foregrounds == two.foregrounds
+
+
+def test_priors_that_no_step_has_are_refused_before_it_is_sampled(request_: Request, session: Session) -> None:
+    late = LayerFusionConfig(blend_range=(0.9, 1.0))
+    asked = request_.model_copy(update={"show_priors": True, "config": late, "steps": 1})
+    with pytest.raises(LayerFusionError, match="no step of 1 blends"):
+        session.completed(asked)
 
 
 def test_a_request_has_its_say_on_the_passes(request_: Request, session: Session) -> None:

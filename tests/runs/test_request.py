@@ -36,6 +36,8 @@ PROMPTS = {"foreground_prompt": "a fox", "background_prompt": "a forest"}
         ({"foregrounds": [{"prompt": " "}]}, "a foreground's prompt is empty"),
         ({"foregrounds": [{"prompt": "a fox", "place": 3}]}, "there is no foregrounds.0.place; choose from prompt"),
         ({"foregrounds": [{"prompt": "a fox", "z": "near"}]}, "wrong value for foregrounds.0.z: 'near'"),
+        ({"foregrounds": [{"prompt": "a fox", "z": float("inf")}]}, "wrong value for foregrounds.0.z: inf"),
+        ({"boundary": float("inf")}, "wrong value for boundary: inf; give a finite number."),
         ({"foregrounds": []}, "wrong value for foregrounds"),
         ({"strength": 0.0}, "give a number above 0, up to 1"),
     ],

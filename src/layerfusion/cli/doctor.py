@@ -6,13 +6,14 @@ import typer
 
 from layerfusion.cli.console import RunBar
 from layerfusion.cli.options import option_name, takes_a_model
+from layerfusion.foregrounds import MAX_SEED
 from layerfusion.runs import Request
 from layerfusion.runs.quiet import quiet_libraries
 
 
 @takes_a_model
 def doctor(
-    seed: Annotated[int, typer.Option(min=0, help="Of the triplet that is looked at.")] = 0, **asked: Any
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the triplet that is looked at.")] = 0, **asked: Any
 ) -> None:
     """Make one triplet and report what is wrong: files, type, memory, NaN, backdrop, border, fringe, masks, speed.
 
@@ -29,7 +30,7 @@ def doctor(
 @takes_a_model
 def calibrate(
     count: Annotated[int, typer.Option(min=2, max=64, help="Foregrounds; each is blended six times.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first; the others count up from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the first; the others count up from it.")] = 0,
     save: Annotated[bool, typer.Option("--save", help="Keep the choice with the model, as its own defaults.")] = False,
     **asked: Any,
 ) -> None:

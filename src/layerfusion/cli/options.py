@@ -61,7 +61,9 @@ def _parameter(name: str, declaration: Any, of: Any) -> inspect.Parameter:
 
 
 def _option(name: str, field: FieldInfo) -> Any:
-    names = (option_name(name), *(("-m",) if name == "model" else ()))
+    long = option_name(name)
+    off = f"/--no-{long.removeprefix('--')}" if field.annotation is bool else ""  # for what a repeated run had on
+    names = (long + off, *(("-m",) if name == "model" else ()))
     return typer.Option(*names, help=field.description, rich_help_panel=_extra(field)["panel"], show_default=False)
 
 

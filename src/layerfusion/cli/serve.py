@@ -16,9 +16,7 @@ HOME = Path("~/.layerfusion")
 
 @takes_a_model
 def studio(
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The browser keeps works by port; 0 takes a free one.")
-    ] = (8189),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Works are kept by port; 0 takes a free one.")] = 8189,
     data: Data = HOME,
     browser: Annotated[bool, typer.Option(help="Open the page; otherwise its address is only said.")] = True,
     **asked: Any,

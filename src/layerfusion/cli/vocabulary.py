@@ -13,9 +13,9 @@ from rich.text import Text
 from layerfusion.cli.console import RunBar
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import atomic_write, check_png, claimed
+from layerfusion.foregrounds import MAX_SEED
 from layerfusion.models import Vocabulary, vocabulary_of
 from layerfusion.runs import Request
-from layerfusion.runs.foregrounds import MAX_SEED
 from layerfusion.runs.quiet import quiet_libraries
 
 

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,6 +95,9 @@ def write(stack: LayerStack, path: str | os.PathLike[str], overwrite: bool = Tru
 def write_all(stack: LayerStack, paths: Sequence[str | os.PathLike[str]], overwrite: bool = True) -> list[Path]:
     """Write a stack to several places, as `write` does to one; none is touched before all are ready."""
     targets = [Path(path) for path in paths]
+    for one, other in combinations([Path(os.path.abspath(target)) for target in targets], 2):
+        if one == other or one in other.parents or other in one.parents:
+            raise LayerFusionError(f"{one} and {other} are one place, or one in the other; choose places apart.")
     for target in targets:
         check_writable(target)
     stack.check_memory()

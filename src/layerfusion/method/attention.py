@@ -101,11 +101,15 @@ class JointAttention:
         """Put the processors on the UNet, and take them off again, also after an exception.
 
         Raises:
-            LayerFusionError: the UNet has processors that compute something else than attention, or than attention and
-                IP-Adapters.
+            LayerFusionError: another run uses the UNet, or it has processors that compute something else than
+                attention, or than attention and IP-Adapters.
         """
         found = dict(self.unet.attn_processors)
         for layer, processor in found.items():
+            if isinstance(processor, StreamProcessor):
+                raise LayerFusionError(
+                    "the UNet is in use by another run; wait for its end, or use a pipeline for each."
+                )
             if not isinstance(processor, (*REPLACEABLE, *IP_ADAPTERS)):
                 raise LayerFusionError(
                     f"the UNet's {layer} is a {type(processor).__name__}, whose work LayerFusion would not do; "

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Real
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -70,7 +71,12 @@ class LayerFusionConfig:
     def __post_init__(self) -> None:
         # JSON has no tuples: a configuration read from a file arrives with lists.
         for name in ("mask_range", "prior_range", "detail_range", "guidance_range", "blend_range", "blocks"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if not isinstance(value := getattr(self, name), (tuple, list)):
+                raise LayerFusionError(f"{name} is {shown(value)}; give a tuple.")
+            object.__setattr__(self, name, tuple(value))
+        for name in ("boundary", "align", "detail", "light"):
+            if not isinstance(value := getattr(self, name), Real):
+                raise LayerFusionError(f"{name} is {shown(value)}; give a number.")
         if self.mask not in get_args(Mask):
             raise LayerFusionError(f"mask is {shown(self.mask)}; choose one of {', '.join(get_args(Mask))}.")
         if self.structure_from not in get_args(StructureSource):

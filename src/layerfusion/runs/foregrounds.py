@@ -5,9 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from layerfusion.errors import shown
-from layerfusion.foregrounds import box_of
-
-MAX_SEED = 2**63 - 1
+from layerfusion.foregrounds import MAX_SEED, box_of
 
 
 class AskedForeground(BaseModel):
@@ -20,9 +18,10 @@ class AskedForeground(BaseModel):
     box: Annotated[
         list[float] | None, Field(description="x, y, width and height as fractions; the whole frame where not given.")
     ] = None
-    z: Annotated[float | None, Field(description="The greater the nearer; its place in the list where not given.")] = (
-        None
-    )
+    z: Annotated[
+        float | None,
+        Field(description="The greater the nearer; its place in the list where not given.", allow_inf_nan=False),
+    ] = None
     flip: Annotated[bool, Field(description="Mirrored left to right.")] = False
     negative_prompt: Annotated[str | None, Field(description="What to keep out of it; negative_foreground's else.")] = (
         None

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
-from PIL import Image
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.files import open_file
@@ -13,7 +12,7 @@ from layerfusion.foregrounds import Foreground
 from layerfusion.layers.limits import decode
 from layerfusion.runs.request import Request
 
-MODES = {"background_image": "RGB", "blended_image": "RGB", "mask_image": "L"}  # else RGBA, a cut-out
+CALLED = {"background_image": "background", "blended_image": "blended", "mask_image": "mask"}  # else a cut-out
 
 
 def with_fingerprints(request: Request) -> Request:
@@ -101,9 +100,11 @@ def asked_of_the_pipeline(request: Request) -> Asked:
 
 
 def _picture(name: str, file: str) -> np.ndarray:
+    from layerfusion.given import from_rgba
+
     pixels = decode(Path(file), file)
-    if name not in MODES:
-        if pixels[..., 3].min() == 255:
-            raise LayerFusionError(f"{file} has no transparency; cut its subject out first.")
-        return pixels
-    return np.asarray(Image.fromarray(pixels).convert(MODES[name]))
+    if name in CALLED:
+        return from_rgba(pixels, CALLED[name], file)
+    if pixels[..., 3].min() == 255:
+        raise LayerFusionError(f"{file} has no transparency; cut its subject out first.")
+    return pixels

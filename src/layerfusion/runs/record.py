@@ -168,6 +168,13 @@ def requested(given: dict[str, Any], record: Record | None = None, called: Calla
     if known := values.get("fingerprints"):
         # A picture given anew is another one.
         values["fingerprints"] = {name: one for name, one in known.items() if name.split(".")[0] not in given} or None
+    if "foreground_prompt" in given:
+        values["foregrounds"] = None
+    elif "foregrounds" in given:
+        values["foreground_prompt"] = None  # it is made of theirs
+    if given.get("fast", values.get("fast")) != values.get("fast"):
+        # Few steps are without guidance, and the many are not few.
+        values |= {"steps": None, "guidance_scale": None}
     if given.get("exact"):
         # The record's passes are what a model saved by; exact has all of them, unless some are asked for now.
         values["transparency_passes"] = None

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from layerfusion.defaults import MAX_SIDE
 from layerfusion.errors import LayerFusionError, shown
-from layerfusion.foregrounds import MAX_FOREGROUNDS
+from layerfusion.foregrounds import MAX_FOREGROUNDS, MAX_SEED
 from layerfusion.method.config import LayerFusionConfig, Mask
-from layerfusion.runs.foregrounds import MAX_SEED, AskedForeground, complaint_of
+from layerfusion.runs.foregrounds import AskedForeground, complaint_of
 
 MAX_TEXT = 10_000  # characters of a prompt; a model reads about 300
 Offload = Literal["none", "model", "sequential", "group"]
@@ -106,7 +106,7 @@ class Request(BaseModel):
         ge=0,
         le=1,
     )
-    boundary: float | None = asked("d, how hard the mask's edge is; the paper's is 10.", "Method")
+    boundary: float | None = asked("d, how hard the mask's edge is; the paper's is 10.", "Method", allow_inf_nan=False)
     mask: Mask | None = asked("What masks are made of: both priors, the structure, or the content alone.", "Method")
     exact: bool = asked(
         "Without the model's own savings: a prior pass and guidance in every step, 8 passes for alpha.",

@@ -93,6 +93,11 @@ class Session:
             config=request.varied(own.config),
             transparency_passes=request.transparency_passes or (8 if request.exact else None),
         )
+        steps = inputs.num_inference_steps
+        if request.show_priors and not any(inputs.config.blends_at(i, steps) for i in range(steps)):
+            raise LayerFusionError(
+                f"there are no priors to draw: no step of {steps} blends; take more, or leave out the figures."
+            )
         self._check_memory(request, inputs.width, inputs.height, inputs.guidance_scale)
         filled = {
             "width": inputs.width,

@@ -157,4 +157,6 @@ def reserved(folder: Path, targets: Iterable[Target], overwrite: bool) -> Iterat
 def default_folder(request_words: str, seed: int) -> Path:
     """outputs/a-red-fox-a-snowy-forest-7"""
     words = re.findall(r"\w+", request_words.lower())
-    return Path("outputs") / f"{'-'.join(words)[:60].strip('-') or 'triplet'}-{seed}"
+    # Bytes are what a name may not have too many of.
+    name = "-".join(words).encode()[:60].decode(errors="ignore").strip("-")
+    return Path("outputs") / f"{name or 'triplet'}-{seed}"
