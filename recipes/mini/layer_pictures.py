@@ -26,6 +26,7 @@ from recipes.mini.gallery import DOCS
 
 PROMPTS = ("a fox", "a snowy forest")
 WINDOW = (1120, 700)
+GIMPRC = "(color-profile-policy keep)\n"  # it would ask what to do with sRGB, and draw nothing meanwhile
 
 
 def save(picture: Image.Image, path: Path) -> None:
@@ -61,6 +62,8 @@ def window(program: list[str], wait: int) -> Callable[[Path, Path], None]:
     """A program with a file open, photographed on a screen of its own."""
 
     def draw(source: Path, out: Path) -> None:
+        (settings := out.parent / "GIMP" / "2.10" / "gimprc").parent.mkdir(parents=True)
+        settings.write_text(GIMPRC)
         commands = f"{shlex.join([*program, str(source)])} & sleep {wait}; import -window root {out}; kill $!"
         screen = ["xvfb-run", "-a", "-s", "-screen 0 1280x800x24", "sh", "-c", commands]
         names = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
