@@ -164,6 +164,12 @@ def test_given_cutouts_stay_as_they_are(pipe):
     assert (left, top, right, bottom) == pytest.approx((6.4, 6.4, 32, 32), abs=1.5)
 
 
+def test_layers_of_placed_subjects_add_up(pipe):
+    boxed = [Foreground("a fox", picture(1, 33, 21, alpha=True), box=(0.1, 0.3, 0.5, 0.6), flip=True), BEAR]
+    triplet = run(pipe, boxed, output_type="pil").triplet()
+    assert triplet.layered.tobytes() == triplet.to_stack().composite().convert("RGB").tobytes()
+
+
 def test_a_cutout_of_any_size_is_put_in_its_box(pipe):
     output = run(
         pipe, [Foreground("a fox", picture(1, 33, 21, alpha=True), box=(0.5, 0.5, 0.5, 0.5))], output_type="pil"

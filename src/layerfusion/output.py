@@ -83,7 +83,8 @@ class LayerFusionOutput(BaseOutput):
         relit: RGBA; the foreground in the light of the blended picture.
         shadow, light: RGBA; what the blended picture adds round the subject, to be multiplied and screened over the
             background. See `layerfusion.relighting`.
-        layered: RGB; background, shadow, light and relit foreground, composited.
+        layered: RGB; background, shadow, light and relit foreground, composited. Of PIL pictures with `subjects` it is
+            what their layers add up to; as an array or a tensor it differs from that by how they are resampled.
         subjects: Where several foregrounds are asked for, or one has a place: each of them, from the farthest to the
             nearest. `foreground` and `relit` are then all of them in the scene, one over the other.
         premultiplied: RGB; the foreground over mid-grey, as the VAE decodes it. Only on request.
@@ -101,6 +102,11 @@ class LayerFusionOutput(BaseOutput):
     subjects: list[SubjectBatch] | None = None
     premultiplied: Images | None = None
     maps: list[StepMaps] | None = None
+
+    def __post_init__(self) -> None:
+        if self.subjects and isinstance(self.layered, list):
+            self.layered = [self.to_stack(index).composite().convert("RGB") for index in range(len(self.layered))]
+        super().__post_init__()
 
     def triplet(self, index: int = 0) -> Triplet:
         """Triplet `index` of the batch.
