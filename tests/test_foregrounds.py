@@ -92,8 +92,8 @@ def test_a_box_is_a_part_of_the_scene_of_any_size(pipe, height, width, left, top
 def test_how_subjects_stand_is_encoded_only_where_detail_follows(pipe, monkeypatch, detail_range, encoded):
     """Of four steps, both are looked at after one, for the extent alone, and after three, in pixels where it helps."""
     taken = []
-    encode = pipe.laid_of
-    monkeypatch.setattr(pipe, "laid_of", lambda *scene: taken.append(scene) or encode(*scene))
+    encode = pipe.in_scene_of
+    monkeypatch.setattr(pipe, "in_scene_of", lambda *scene: taken.append(scene) or encode(*scene))
     run(pipe, [FOX, BEAR], num_inference_steps=4, config=LayerFusionConfig(detail=1.0, detail_range=detail_range))
     assert len(taken) == encoded
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from layerfusion.latents import encode_laid
+from layerfusion.latents import encode_in_scene
 from tests import tiny
 
 
@@ -11,7 +11,7 @@ from tests import tiny
 def test_a_see_through_subject_is_not_laid_in(alpha: float, opaque: bool) -> None:
     scene = torch.zeros(2, 4, 64, 64)
     scene[:, :3], scene[:, 3, 16:48, 16:48] = 0.7, alpha
-    laid = encode_laid(tiny.tiny_components()["vae"], scene, torch.tensor([True, False]))
+    laid = encode_in_scene(tiny.tiny_components()["vae"], scene, torch.tensor([True, False]))
     assert laid.known.tolist() == [opaque, False]
     assert laid.alpha.shape == (2, 1, *laid.colour.shape[-2:])
     assert float(laid.alpha.max()) == pytest.approx(alpha)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from layerfusion.errors import LayerFusionError
 from layerfusion.placing import Places
-from layerfusion.relighting import RelitSubject, laid_over, lay_in, linear_of_srgb, relight_several, srgb_of_linear
+from layerfusion.relighting import RelitSubject, composite_rgba, lay_in, linear_of_srgb, relight_several, srgb_of_linear
 from layerfusion.transparency import TransparentDecoder, settle_alpha
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def decode_triplets(
         if name not in pictures:
             pictures[name] = decode_picture(vae, stream)
     if held is not None:
-        frames, pictures = held.laid_back(list(frames), pictures, vae, of_background)
+        frames, pictures = held.given_back(list(frames), pictures, vae, of_background)
     if len(frames) == 1 and places is None:
         height, width = frames[0].shape[-2:]
         pictures["foreground"], pictures["premultiplied"] = frames[0], greys[0][..., :height, :width]
@@ -96,7 +96,7 @@ def decode_triplets(
     for index, frame in enumerate(frames):
         if places is not None:
             places.found(index, frame[:, 3:])
-    laid = frames if places is None else [places.laid(index, frame) for index, frame in enumerate(frames)]
+    laid = frames if places is None else [places.rgba_to_scene(index, frame) for index, frame in enumerate(frames)]
     together, relit = _met(laid, pictures, held, places, own_pixels)
     rgb, alpha = together["foreground"].split([3, 1], dim=1)
     together["premultiplied"] = 0.5 + (rgb - 0.5) * alpha
@@ -111,12 +111,12 @@ def _met(
     own_pixels: bool,
 ) -> tuple[dict[str, Tensor], list[RelitSubject]]:
     """What foregrounds in the scene, a background and a blended picture make together; and each foreground relit."""
-    foreground = laid_over(foregrounds)
+    foreground = composite_rgba(foregrounds)
     rgb, alpha = foreground.split([3, 1], dim=1)
     background, blended = pictures["background"], pictures["blended"]
     relit, each = relight_several(foregrounds, background, blended)
     if own_pixels and (held is not None or places is not None):
-        where = torch.ones_like(alpha) if held is None else held.laid_in(alpha)
+        where = torch.ones_like(alpha) if held is None else held.own_pixels(alpha)
         blended = blended + where * (lay_in(foreground, background, blended, relit) - blended)
     return {
         "foreground": foreground,

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from layerfusion.decoding import decode_picture
 from layerfusion.given import Given, pad_to
-from layerfusion.latents import encode_cutout, encode_laid, encode_picture
+from layerfusion.latents import encode_cutout, encode_in_scene, encode_picture
 from layerfusion.matting import matte
 from layerfusion.method import BACKGROUND, BLENDED, foreground_names
-from layerfusion.method.detail import Laid
+from layerfusion.method.detail import SceneSubject
 from layerfusion.placing import Places
 from layerfusion.regions import FEATHER, REACH, SEEN, dilate, erode, reach
-from layerfusion.relighting import laid_over
+from layerfusion.relighting import composite_rgba
 from layerfusion.transparency import TransparentEncoder, settle_alpha
 
 INNER = 0.025  # from the outside of a rough mask, in heights, from where on it is believed
@@ -165,10 +165,10 @@ class Held:
             cutout = stream[index]
             assert cutout is not None
             frame = pad_to(cutout[None], self.size)
-            laid.append(frame if self.places is None else self.places.of(index).laid(number, frame))
-        return laid_over(laid)[0]
+            laid.append(frame if self.places is None else self.places.of(index).rgba_to_scene(number, frame))
+        return composite_rgba(laid)[0]
 
-    def laid(self, vae: AutoencoderKL, device: torch.device) -> dict[int, Laid]:
+    def in_scene(self, vae: AutoencoderKL, device: torch.device) -> dict[int, SceneSubject]:
         """Each foreground that is given, of any triplet, as it stands in the scene."""
         laid = {}
         for number, stream in enumerate(self.given.cutouts):
@@ -177,8 +177,8 @@ class Held:
                 continue
             nothing = torch.zeros(4, *self.size)
             frames = torch.cat([pad_to((nothing if one is None else one)[None], self.size) for one in stream])
-            scene = frames if self.places is None else self.places.laid(number, frames)
-            laid[number] = encode_laid(vae, scene.to(device), known.to(device))
+            scene = frames if self.places is None else self.places.rgba_to_scene(number, frames)
+            laid[number] = encode_in_scene(vae, scene.to(device), known.to(device))
         return laid
 
     def cutouts(self, device: torch.device) -> list[Tensor | None]:
@@ -199,7 +199,7 @@ class Held:
             if all(picture is not None for picture in pictures)
         }
 
-    def laid_in(self, alpha: Tensor) -> Tensor:
+    def own_pixels(self, alpha: Tensor) -> Tensor:
         """Where the blended picture shows the layers' own pixels, a layer being given or placed; of a photo, in reach.
 
         alpha: (B, 1, H, W) of the subjects in the scene, at the pictures' own size. Returns the same shape in [0, 1].
@@ -214,7 +214,7 @@ class Held:
                 where[b] = 1
         return where
 
-    def laid_back(
+    def given_back(
         self, frames: list[Tensor], pictures: dict[str, Tensor], vae: AutoencoderKL, background_latents: Tensor
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The decoded pictures (B, C, H, W), with the given pixels in place of what the autoencoder made of them.
@@ -230,8 +230,10 @@ class Held:
             for b, cutout in enumerate(stream):
                 if cutout is not None:
                     frame[b] = pad_to(cutout[None], self.size)[0].to(frame)
-        laid = frames if self.places is None else [self.places.laid(k, frame) for k, frame in enumerate(frames)]
-        alphas = laid_over(laid)[:, 3:]
+        laid = (
+            frames if self.places is None else [self.places.rgba_to_scene(k, frame) for k, frame in enumerate(frames)]
+        )
+        alphas = composite_rgba(laid)[:, 3:]
         background, blended = (pictures[name].clone() for name in (BACKGROUND, BLENDED))
         for b in range(self.given.count):
             g, p = (

@@ -12,9 +12,9 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.given import Given, pad_to
 from layerfusion.held import Held
 from layerfusion.inputs import Inputs
-from layerfusion.latents import encode_laid
+from layerfusion.latents import encode_in_scene
 from layerfusion.method import StreamLayout
-from layerfusion.method.detail import Laid
+from layerfusion.method.detail import SceneSubject
 from layerfusion.placing import Places
 from layerfusion.sampling import Sampler, clone
 from layerfusion.seen import seen_subject
@@ -62,7 +62,7 @@ class HoldingMixin:
         sampler.held = Held(given, size, _subjects(given, size, found, places), places)
         sampler.holds = sampler.held.holds(self.vae, self.transparent_encoder, sampler.noise, sampler.layout.names)
         if inputs.config.detail:
-            sampler.laid = sampler.held.laid(self.vae, sampler.noise.device)
+            sampler.in_scene = sampler.held.in_scene(self.vae, sampler.noise.device)
 
     def _with_masks(self, run: Sampler, given: Given, size: tuple[int, int]) -> Given:
         """The given pictures, with a mask from the model's own priors for each blended picture that has none."""
@@ -85,9 +85,9 @@ class HoldingMixin:
         picture = decode_picture(self.vae, latents)
         return settle_alpha(decode_transparency(self.vae, self.transparent_decoder, picture, latents, passes=1))
 
-    def laid_of(self, scene: Tensor, known: Tensor) -> Laid:
-        """`encode_laid` of straight RGBA pictures (B, 4, 8h, 8w)."""
-        return encode_laid(self.vae, scene, known)
+    def in_scene_of(self, scene: Tensor, known: Tensor) -> SceneSubject:
+        """`encode_in_scene` of straight RGBA pictures (B, 4, 8h, 8w)."""
+        return encode_in_scene(self.vae, scene, known)
 
     def _first_pass(self, run: Sampler) -> list[Tensor]:
         """The alphas that the foregrounds of a run will have, nearly, in their own frames: (B, 1, H, W) on the CPU."""

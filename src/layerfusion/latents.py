@@ -6,12 +6,12 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from layerfusion.decoding import run_finite
-from layerfusion.method.detail import Laid
+from layerfusion.method.detail import SceneSubject
 from layerfusion.transparency import TransparentEncoder, encode_transparent
 from layerfusion.transparency.padding import pad_rgb_batch
 
 OPAQUE = 0.9
-"""Of the alpha of a subject that is laid in from its pixels (`encode_laid`)."""
+"""Of the alpha of a subject that is laid in from its pixels (`encode_in_scene`)."""
 
 
 def scale_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
@@ -41,8 +41,8 @@ def encode_cutout(vae: AutoencoderKL, encoder: TransparentEncoder, pictures: Ten
     return run_finite(vae, encode, widen=_overflows(vae))
 
 
-def encode_laid(vae: AutoencoderKL, scene: Tensor, known: Tensor) -> Laid:
-    """What straight RGBA pictures (B, 4, 8h, 8w) of the scene are in latents; `known` (B,) as `Laid` has it.
+def encode_in_scene(vae: AutoencoderKL, scene: Tensor, known: Tensor) -> SceneSubject:
+    """What straight RGBA pictures (B, 4, 8h, 8w) of the scene are in latents; `known` (B,) as `SceneSubject` has it.
 
     A see-through subject is not known: what is laid in at every step anew would become opaque. Opaque is one whose
     alpha, weighted by itself, is `OPAQUE` or more in the mean.
@@ -50,7 +50,7 @@ def encode_laid(vae: AutoencoderKL, scene: Tensor, known: Tensor) -> Laid:
     colour = encode_picture(vae, pad_rgb_batch(scene)).float()
     alpha = F.interpolate(scene[:, 3:].float(), colour.shape[-2:], mode="area")
     opacity = scene[:, 3].float().square().sum((-2, -1)) / scene[:, 3].float().sum((-2, -1)).clamp_min(1e-6)
-    return Laid(colour, alpha, known & (opacity >= OPAQUE))
+    return SceneSubject(colour, alpha, known & (opacity >= OPAQUE))
 
 
 def _overflows(vae: AutoencoderKL) -> bool:

@@ -321,7 +321,7 @@ class LayerFusionPipeline(
             controls=inputs.controls(self.controlnet, device),
             places=inputs.places,
             rgba_of=self.rgba_of,
-            laid_of=self.laid_of,
+            in_scene_of=self.in_scene_of,
         )
         self.hold(sampler, inputs)
         return sampler

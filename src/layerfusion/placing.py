@@ -102,7 +102,7 @@ class Places:
             self.each[index][triplet] = Place(place.box, place.flip, extent_of(alpha) or place.extent)
             self.known[index][triplet] = True
 
-    def laid(self, index: int, picture: Tensor) -> Tensor:
+    def rgba_to_scene(self, index: int, picture: Tensor) -> Tensor:
         """A straight RGBA picture (B, 4, H, W) of foreground `index`'s frame, in the scene."""
         if not self.placed(index):
             return picture

@@ -126,10 +126,10 @@ def relight_several(
     layered = background
     for subject in subjects:
         layered = composite(layered, subject.shadow, subject.light, subject.relit)
-    return Relit(laid_over([one.relit for one in subjects]), *_as_layers(*whole, background), layered), subjects
+    return Relit(composite_rgba([one.relit for one in subjects]), *_as_layers(*whole, background), layered), subjects
 
 
-def laid_over(pictures: Sequence[Tensor]) -> Tensor:
+def composite_rgba(pictures: Sequence[Tensor]) -> Tensor:
     """Straight RGBA pictures (B, 4, H, W), each over those before it, as one."""
     result = pictures[0]
     for picture in pictures[1:]:

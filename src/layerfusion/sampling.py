@@ -18,7 +18,7 @@ from layerfusion.errors import LayerFusionError
 from layerfusion.held import Held, Holds
 from layerfusion.method import BLENDED, JointAttention, Observer, StreamLayout, UNetPass
 from layerfusion.method.clean import clean_from_prediction, tells_the_clean
-from layerfusion.method.detail import Laid, subject_mask, transfer_detail, trim_mask
+from layerfusion.method.detail import SceneSubject, subject_mask, transfer_detail, trim_mask
 from layerfusion.output import StepMaps
 from layerfusion.placing import Places, looks
 from layerfusion.prompts import Conditions
@@ -49,10 +49,9 @@ class Sampler:
         holds: What their streams are held to.
         controls: What steers the streams (ControlNet), if anything does.
         places: Where the foregrounds stand in the scene; None where each fills it.
-        rgba_of: Finds the picture (B, 4, H, W) of clean foreground latents (B, 4, h, w), so that a placed foreground's
-            box fits the subject; it is asked a few times in a run.
-        laid_of: Encodes such pictures, laid in the scene, of (B,) known triplets.
-        laid: By number, the foregrounds of which it is known how they stand in the scene.
+        rgba_of: Finds the picture (B, 4, H, W) of clean foreground latents (B, 4, h, w), to fit a placed one to its box.
+        in_scene_of: Encodes such pictures, laid in the scene, of (B,) known triplets.
+        in_scene: By number, the foregrounds of which it is known how they stand in the scene.
         latents: (S, B, 4, h, w), replaced by each step.
         predicted: Of the last step, the latents as the UNet took them, its guided output, and the timestep.
     """
@@ -73,8 +72,8 @@ class Sampler:
     controls: Controls | None = None
     places: Places | None = None
     rgba_of: Callable[[Tensor], Tensor] | None = None
-    laid_of: Callable[[Tensor, Tensor], Laid] | None = None
-    laid: dict[int, Laid] = field(default_factory=dict)
+    in_scene_of: Callable[[Tensor, Tensor], SceneSubject] | None = None
+    in_scene: dict[int, SceneSubject] = field(default_factory=dict)
     latents: Tensor = field(init=False)
     schedulers: list[SchedulerMixin] = field(init=False)
     predicted: tuple[Tensor, Tensor, Tensor] | None = field(init=False, default=None)
@@ -293,8 +292,8 @@ class Sampler:
             mask = trim_mask(mask, foreground)
             if self.places is not None and self.places.placed(index):
                 foreground, mask = (self.places.to_scene(index, x) for x in (foreground, mask))
-            if index in self.laid:
-                foreground, mask = self.laid[index].over(foreground, mask)
+            if index in self.in_scene:
+                foreground, mask = self.in_scene[index].over(foreground, mask)
             blended = transfer_detail(foreground, blended, mask, config.detail, config.light)
         noise = noise.clone()
         noise[names.index(BLENDED)] += ((blended - clean[names.index(BLENDED)]) / b).to(noise.dtype)
@@ -302,13 +301,14 @@ class Sampler:
 
     def _look(self, places: Places, index: int, clean: Tensor, joint_pass: UNetPass, done: int) -> None:
         """Take a placed foreground's extent from its mask; once, before its detail is transferred, from its pixels."""
-        assert self.rgba_of is not None and self.laid_of is not None
+        assert self.rgba_of is not None and self.in_scene_of is not None
         n, config = len(self.timesteps), self.joint.config
         if done == looks(n, config.blend_range[0])[-1] and any(config.details_at(i, n) for i in range(done, n)):
             frame = self.rgba_of(clean)
             places.found(index, frame[:, 3:])
             generated = torch.tensor([not known for known in places.known[index]], device=frame.device)
-            self.laid[index] = self.laid_of(places.laid(index, frame), generated).renewed(self.laid.get(index))
+            found = self.in_scene_of(places.rgba_to_scene(index, frame), generated)
+            self.in_scene[index] = found.renewed(self.in_scene.get(index))
         elif joint_pass.soft_masks:
             mask = subject_mask(joint_pass.soft_masks, joint_pass.size)[index, :, None]
             places.found(index, (trim_mask(mask, clean.float()) > 0.5).float())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from layerfusion import LayerFusionConfig, LayerFusionError
 from layerfusion.method.clean import clean_from_prediction
-from layerfusion.method.detail import Laid, subject_mask, transfer_detail, trim_mask
+from layerfusion.method.detail import SceneSubject, subject_mask, transfer_detail, trim_mask
 from tests.models.tiny_files import tiny_pipeline
 
 SIZE = (16, 32)
@@ -115,8 +115,10 @@ def test_the_clean_latent_is_the_schedulers_own(own):
 
 
 def test_what_is_known_of_some_triplets_leaves_the_others_and_is_renewed():
-    def laid(value: float, *known: bool) -> Laid:
-        return Laid(torch.full((2, 4, 8, 8), float(value)), torch.full((2, 1, 8, 8), value / 10), torch.tensor(known))
+    def laid(value: float, *known: bool) -> SceneSubject:
+        return SceneSubject(
+            torch.full((2, 4, 8, 8), float(value)), torch.full((2, 1, 8, 8), value / 10), torch.tensor(known)
+        )
 
     colour, alpha = laid(1, True, False).over(torch.zeros(2, 4, 8, 8), torch.zeros(2, 1, 8, 8))
     assert colour[:, 0, 0, 0].tolist() == [1, 0] and alpha[:, 0, 0, 0].tolist() == pytest.approx([0.1, 0])

@@ -20,7 +20,7 @@ EDGE = 0.1  # how far in from its edge a mask is doubted, of the latent's short 
 
 
 @dataclass(frozen=True)
-class Laid:
+class SceneSubject:
     """A foreground as it is known to stand in the scene: given, or looked at in pixels.
 
     A latent that is resampled is none of the resampled picture, and a mask of attention is coarse; this is neither.
@@ -40,11 +40,11 @@ class Laid:
         known = self.known[:, None, None, None]
         return torch.where(known, self.colour, colour), torch.where(known, self.alpha, alpha)
 
-    def renewed(self, former: "Laid | None") -> "Laid":
+    def renewed(self, former: "SceneSubject | None") -> "SceneSubject":
         """With what was known before of the other triplets."""
         if former is None:
             return self
-        return Laid(*self.over(former.colour, former.alpha), self.known | former.known)
+        return SceneSubject(*self.over(former.colour, former.alpha), self.known | former.known)
 
 
 def subject_mask(
