@@ -49,7 +49,7 @@ class Sampler:
         holds: What their streams are held to.
         controls: What steers the streams (ControlNet), if anything does.
         places: Where the foregrounds stand in the scene; None where each fills it.
-        rgba_of: Finds the picture (B, 4, H, W) of clean foreground latents (B, 4, h, w), to fit a placed one to its box.
+        rgba_of: Finds the picture (B, 4, H, W) of clean foreground latents (B, 4, h, w), to fit one to its box.
         in_scene_of: Encodes such pictures, laid in the scene, of (B,) known triplets.
         in_scene: By number, the foregrounds of which it is known how they stand in the scene.
         latents: (S, B, 4, h, w), replaced by each step.
