@@ -74,13 +74,13 @@ def run(pipe, names=(), size=(64, 64), **kwargs):
 @settings(max_examples=14)
 @given(st.sampled_from(COMBINATIONS), st.integers(41, 90), st.integers(41, 90))
 def test_given_pictures_come_back_bit_for_bit_at_any_size(pipe, names, height, width):
-    output = run(pipe, names, (height, width), num_inference_steps=1, output_type="pil")
+    output = run(pipe, names, (height, width), num_inference_steps=1, output_type="pil", return_premultiplied=True)
     for stream in STREAMS:
         found = np.asarray(getattr(output, stream)[0])
         assert found.shape[:2] == (height, width)
         if f"{stream}_image" in names:
             assert np.array_equal(found, pictures_of(height, width)[f"{stream}_image"])
-    assert output.composite[0].size == (width, height)
+    assert output.composite[0].size == output.premultiplied[0].size == (width, height)
 
 
 @pytest.mark.parametrize(
