@@ -248,7 +248,7 @@ class Inputs:
                     f"{self.width}x{self.height}; leave out the size, or resize the pictures."
                 )
         for prompts in (*self.foreground, self.background):
-            prompts.check(self.pairs)
+            prompts.check()
         counts = (self.foreground[0].count, self.background.count)
         if not set(counts) <= {1, self.pairs} or self.given.count not in (0, 1, self.pairs):
             pictures = f" and {self.given.count} given pictures" if self.given.count > 1 else ""
@@ -256,6 +256,11 @@ class Inputs:
                 f"there are {counts[0]} foreground prompts and {counts[1]} background prompts{pictures}; "
                 "give as many of each, or one."
             )
+        for prompts in (*self.foreground, self.background):
+            if (negatives := len(as_list(prompts.negative_prompt) or [""])) not in (1, self.pairs):
+                raise LayerFusionError(
+                    f"there are {negatives} negative {prompts.name} prompts for {self.pairs} pairs; give as many, or one."
+                )
         self.foreground[0].check_eos()
         if self.num_images_per_prompt < 1:
             raise LayerFusionError(f"num_images_per_prompt is {self.num_images_per_prompt}; give 1 or more.")

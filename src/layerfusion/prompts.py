@@ -39,16 +39,8 @@ class Prompts:
         """How many prompts there are, N."""
         return len(as_list(self.prompt) or []) if self.prompt_embeds is None else len(self.prompt_embeds)
 
-    def check(self, pairs: int) -> None:
-        """Raise a LayerFusionError where a prompt is missing, empty or beside embeddings, or these are half.
-
-        Args:
-            pairs: Of prompts in the call: as many negative prompts there are, or one.
-        """
-        if (negatives := len(as_list(self.negative_prompt) or [""])) not in (1, pairs):
-            raise LayerFusionError(
-                f"there are {negatives} negative {self.name} prompts for {pairs} pairs; give as many, or one."
-            )
+    def check(self) -> None:
+        """Raise a LayerFusionError where a prompt is missing, empty or beside embeddings, or these are half."""
         if (self.prompt is None) == (self.prompt_embeds is None):
             raise LayerFusionError(f"give either {self.name}_prompt or {self.name}_prompt_embeds, and not both.")
         if self.negative_prompt is not None and self.negative_prompt_embeds is not None:

@@ -68,6 +68,20 @@ def test_what_is_done_to_layers_is_in_the_file_and_survives_a_reload(studio: Stu
     assert studio.tab.is_disabled("#redo")
 
 
+def test_steps_that_come_faster_than_they_are_kept_are_all_kept(studio: Studio) -> None:
+    draw(studio)
+    press = "document.getElementById('canvas').dispatchEvent(new KeyboardEvent('keydown', {key: 'f', bubbles: true}))"
+    studio.tab.focus("#canvas")
+    studio.tab.evaluate(f"for (let k = 0; k < 5; k++) {press}")
+    studio.tab.click("#tab-history")
+    steps = studio.tab.locator("#history li").all_inner_texts()
+    assert len(steps) >= 7
+    studio.saved()
+    studio.again()
+    studio.tab.click("#tab-history")
+    assert studio.tab.locator("#history li").all_inner_texts() == steps
+
+
 def test_the_canvas_shows_what_the_file_composites_to(studio: Studio, tmp_path: Path) -> None:
     draw(studio)
     studio.keys("[", "[", "+", "Shift+ArrowRight", "Escape")

@@ -16,7 +16,7 @@ export class Work {
   constructor(store) {
     this.store = store;
     store.addEventListener("change", ({ detail }) => {
-      if (detail === "commit") this.#keep(() => this.#saveFrom(store.cursor));
+      if (detail === "commit") this.#saveStep(store.cursor);
       if (detail === "travel") this.save();
     });
   }
@@ -58,12 +58,17 @@ export class Work {
 
   /** Keep what is not a step: takes, title, where in the history we are, which run is on its way. */
   save() {
-    return this.#keep(() => (this.#begun ? saveWork(this.#record()) : this.running && this.#saveFrom(0)));
+    return this.#keep(() => (this.#begun ? saveWork(this.#record()) : this.running && this.#write(0, this.store.history)));
   }
 
   /** Keep a step of the history; a work that nothing was done in yet is not kept, so the first brings along the start. */
-  async #saveFrom(number) {
-    const { history } = this.store;
+  #saveStep(number) {
+    // As it is now: when its turn to be written comes, there may be further steps.
+    const history = [...this.store.history];
+    return this.#keep(() => this.#write(number, history));
+  }
+
+  async #write(number, history) {
     if (!this.#begun && number > 0) await saveStep(this.#record(), 0, history[0]);
     if (!this.#begun) navigator.storage?.persist?.();
     this.#begun = true;
