@@ -259,7 +259,7 @@ class Inputs:
         for prompts in (*self.foreground, self.background):
             if (negatives := len(as_list(prompts.negative_prompt) or [""])) not in (1, self.pairs):
                 raise LayerFusionError(
-                    f"there are {negatives} negative {prompts.name} prompts for {self.pairs} pairs; give as many, or one."
+                    f"there are {negatives} negative {prompts.name} prompts for {self.pairs} pairs; give one or all."
                 )
         self.foreground[0].check_eos()
         if self.num_images_per_prompt < 1:
