@@ -423,6 +423,10 @@ def test_a_triplet_is_replaced_as_a_whole_and_nothing_else_is(model: Path) -> No
     assert result.exit_code == 2
     assert "holds other files (notes.txt)" in result.stderr
     assert pixels(out) == before and (out / "notes.txt").read_text() == "mine"
+    (out / "notes.txt").unlink()
+    result = call(*PROMPTS, "--model", model, "--out", "out", "--count", 2, "--overwrite")
+    assert result.exit_code == 2 and "holds one triplet; choose another --out for several" in result.stderr
+    assert pixels(out) == before and not (out / "0001").exists()
 
 
 def test_the_second_run_to_one_place_is_refused(model: Path) -> None:

@@ -139,7 +139,7 @@ def reserved(folder: Path, targets: Iterable[Target], overwrite: bool) -> Iterat
 
     Raises:
         LayerFusionError: a format is not known; a triplet exists and `overwrite` is false; a folder holds other
-            files, or cannot be written to; or another run is about to write there.
+            files, or one triplet where several go, or cannot be written to; or another run is about to write there.
     """
     from layerfusion.layers import FORMATS, check_writable
 
@@ -149,6 +149,8 @@ def reserved(folder: Path, targets: Iterable[Target], overwrite: bool) -> Iterat
             raise LayerFusionError(f"there is no layered format {ending!r}; choose from {', '.join(FORMATS)}.")
         check_writable(folder / f"layers.{ending}")
     with claimed(folder):
+        if targets[0].folder != folder and look(folder / RECORD_FILE) is not None:
+            raise LayerFusionError(f"{folder} holds one triplet; choose another --out for several.")
         for target in targets:
             target.check(overwrite)
         yield
