@@ -313,7 +313,11 @@ def described(name: str, thing: Any, level: str) -> Iterator[str]:
         shown = f"({', '.join(signature.parameters)})"
     elif len(shown) > LINE:
         # Types are long where a union is spelled out; the docstring says them in words.
-        short = [str(each.replace(annotation=each.empty)) for each in signature.parameters.values()]
+        parameters = list(signature.parameters.values())
+        short = [str(each.replace(annotation=each.empty)) for each in parameters]
+        kinds = [each.kind for each in parameters]
+        if inspect.Parameter.KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
+            short.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
         shown = "(\n" + "".join(f"    {each},\n" for each in short) + ")"
     yield f"{level} `{name}`\n\n```python\n{name}{shown}\n```\n\n{prose(inspect.getdoc(thing) or '')}\n"
     if inspect.isclass(thing):

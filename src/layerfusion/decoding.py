@@ -96,8 +96,8 @@ def decode_triplets(
     for index, frame in enumerate(frames):
         if places is not None:
             places.found(index, frame[:, 3:])
-    laid = frames if places is None else [places.rgba_to_scene(index, frame) for index, frame in enumerate(frames)]
-    together, relit = _met(laid, pictures, held, places, own_pixels)
+    in_scene = frames if places is None else [places.rgba_to_scene(index, frame) for index, frame in enumerate(frames)]
+    together, relit = _met(in_scene, pictures, held, places, own_pixels)
     rgb, alpha = together["foreground"].split([3, 1], dim=1)
     together["premultiplied"] = 0.5 + (rgb - 0.5) * alpha
     return pictures | together, [_subject(*each, places) for each in zip(count(), frames, relit, strict=False)]

@@ -160,17 +160,17 @@ class Held:
 
     def scene(self, index: int) -> Tensor:
         """The cut-outs of one triplet, each in its place and one over the other: (4, *size)."""
-        laid = []
+        in_scene = []
         for number, stream in enumerate(self.given.cutouts):
             cutout = stream[index]
             assert cutout is not None
             frame = pad_to(cutout[None], self.size)
-            laid.append(frame if self.places is None else self.places.of(index).rgba_to_scene(number, frame))
-        return composite_rgba(laid)[0]
+            in_scene.append(frame if self.places is None else self.places.of(index).rgba_to_scene(number, frame))
+        return composite_rgba(in_scene)[0]
 
     def in_scene(self, vae: AutoencoderKL, device: torch.device) -> dict[int, SceneSubject]:
         """Each foreground that is given, of any triplet, as it stands in the scene."""
-        laid = {}
+        found = {}
         for number, stream in enumerate(self.given.cutouts):
             known = torch.tensor([cutout is not None for cutout in stream])
             if not known.any():
@@ -178,8 +178,8 @@ class Held:
             nothing = torch.zeros(4, *self.size)
             frames = torch.cat([pad_to((nothing if one is None else one)[None], self.size) for one in stream])
             scene = frames if self.places is None else self.places.rgba_to_scene(number, frames)
-            laid[number] = encode_in_scene(vae, scene.to(device), known.to(device))
-        return laid
+            found[number] = encode_in_scene(vae, scene.to(device), known.to(device))
+        return found
 
     def cutouts(self, device: torch.device) -> list[Tensor | None]:
         """For each foreground stream, the cut-outs (B, 4, height, width) if all B triplets are given one."""
@@ -230,10 +230,9 @@ class Held:
             for b, cutout in enumerate(stream):
                 if cutout is not None:
                     frame[b] = pad_to(cutout[None], self.size)[0].to(frame)
-        laid = (
-            frames if self.places is None else [self.places.rgba_to_scene(k, frame) for k, frame in enumerate(frames)]
-        )
-        alphas = composite_rgba(laid)[:, 3:]
+        places = self.places
+        in_scene = frames if places is None else [places.rgba_to_scene(k, frame) for k, frame in enumerate(frames)]
+        alphas = composite_rgba(in_scene)[:, 3:]
         background, blended = (pictures[name].clone() for name in (BACKGROUND, BLENDED))
         for b in range(self.given.count):
             g, p = (

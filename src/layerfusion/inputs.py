@@ -352,15 +352,14 @@ def _given(arguments: dict[str, Any]) -> Given:
 
 def _size_of(arguments: dict[str, Any]) -> tuple[int, int] | None:
     """(height, width) of what a call is given: of its pictures, or of a foreground's cut-out that fills the frame."""
-    foregrounds = arguments.get("foregrounds")
-    filling = [
-        one.image
-        for each in (lists_of(foregrounds) if foregrounds is not None else [])
-        for one in each
-        if one.image is not None and not one.is_placed
-    ]
-    size = _given(arguments).size
-    return size if size is not None or not filling else (int((s := cutout_of(filling[0]).shape)[1]), int(s[2]))
+    if (size := _given(arguments).size) is not None or arguments.get("foregrounds") is None:
+        return size
+    each = [one for foregrounds in lists_of(arguments["foregrounds"]) for one in foregrounds]
+    filling = [one.image for one in each if one.image is not None and not one.is_placed]
+    if not filling:
+        return None
+    height, width = cutout_of(filling[0]).shape[-2:]
+    return height, width
 
 
 INPUTS = tuple(field.name for field in fields(Inputs) if field.name != "distilled")

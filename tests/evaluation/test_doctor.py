@@ -119,5 +119,6 @@ def test_the_command_reports_and_says_what_is_not_there() -> None:
     shown = page.split("Of the embedded model it says\n\n```text\n")[1].split("```")[0]
     told, printed = ([re.sub(r"[\d.]+", "#", line) for line in text.splitlines()] for text in (shown, ran.stdout))
     assert told[1] == printed[1] and told[4:] == printed[4:]
+    assert CliRunner().invoke(app, ["doctor", "--seed", str(2**64)]).exit_code == 2  # more than a generator takes
     missing = CliRunner().invoke(app, ["doctor", "--model", "nowhere/"])
     assert missing.exit_code == 2 and "there is no model" in missing.stderr
